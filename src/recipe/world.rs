@@ -1,0 +1,42 @@
+//! The generated maths world, as identity. The generator itself is in `data::world`.
+//!
+//! A problem tells how many things someone has, changes that number `k` times, and asks for the result; `k` is its
+//! difficulty. Questions whose hash falls into the held-out share are only ever used for evaluation: no corpus and no RL
+//! prompt contains them.
+
+use serde::{Deserialize, Serialize};
+
+/// The rules of the world.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct World {
+    /// Numbers are `0..=max_number`, one token each.
+    pub max_number: u8,
+    /// Largest single change.
+    pub max_change: u8,
+    /// Changes that one event holds. With 1, an event is one sentence and one hop of arithmetic. With more, one hop over
+    /// all of them is hard and step-by-step arithmetic is easy, which gives long chain-of-thought something to do.
+    pub changes_per_event: u8,
+    /// Probability that an event doubles the number instead (only with one change an event).
+    pub doubles: f64,
+    /// Relative frequency of difficulty 1, 2, … in every maths corpus.
+    pub corpus_difficulty: Vec<f64>,
+}
+
+/// A stream of problems with a mix of difficulties.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProblemSet {
+    pub world: World,
+    /// Relative frequency of difficulty 1, 2, ….
+    pub difficulty: Vec<f64>,
+    /// `Training` draws from the questions that are not held out, `HeldOut` from those that are.
+    pub split: Split,
+    /// Which of the many sets of this kind: part of the random address.
+    pub stream: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Split {
+    Training,
+    HeldOut,
+}
