@@ -102,7 +102,8 @@ fn nobody_but_the_command_line_prints() {
 #[test]
 fn unseeded_randomness_and_gradient_cutting_ops_stay_out() {
     // candle's fused ops return tensors without a backward pass, silently; its CPU randomness can't be seeded.
-    let banned = ["softmax_last_dim", "rotary_emb::rope(", "Tensor::randn", "Tensor::rand(", "thread_rng", "from_os_rng"];
+    let banned =
+        ["softmax_last_dim", "rotary_emb::rope(", "Tensor::randn", "Tensor::rand(", "thread_rng", "from_os_rng"];
     let mut broken = Vec::new();
     for (file, text) in sources(Path::new("src")) {
         for line in text.lines() {
