@@ -17,8 +17,13 @@
 //! Absent on purpose: dropout, sliding windows, half-precision arithmetic (this CPU gains nothing from it; weights are
 //! read from bf16 and f16), and any way to write a layer outside this module.
 
+mod attention;
+mod backward;
 pub mod decoder;
+mod forward;
 pub mod generate;
+pub mod kernel;
+mod layout;
 pub mod params;
 pub mod weights;
 
