@@ -11,4 +11,4 @@ pub mod template;
 pub use extract::extract;
 pub use judge::{Judgement, Verdict, judge};
 pub use problem::Problem;
-pub use template::{render, stop_at};
+pub use template::{Ending, Response, prompt_ids, render, respond};
