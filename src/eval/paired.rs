@@ -77,7 +77,9 @@ mod tests {
 
     #[test]
     fn the_sign_test_is_exact() {
-        for (left, right, p) in [(0, 0, 1.0), (1, 0, 1.0), (0, 5, 0.0625), (2, 8, 112.0 / 1024.0), (5, 5, 1.0), (0, 10, 2.0 / 1024.0)] {
+        for (left, right, p) in
+            [(0, 0, 1.0), (1, 0, 1.0), (0, 5, 0.0625), (2, 8, 112.0 / 1024.0), (5, 5, 1.0), (0, 10, 2.0 / 1024.0)]
+        {
             assert!((sign_test(left, right) - p).abs() < 1e-12, "{left} {right}: {}", sign_test(left, right));
             assert_eq!(sign_test(left, right), sign_test(right, left));
         }

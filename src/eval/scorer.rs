@@ -143,3 +143,117 @@ impl Asker<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::WordTokenizer;
+    use crate::recipe::shape::{Architecture, ModelShape};
+    use crate::recipe::template::{Extract, Template};
+    use crate::recipe::{EvalProtocol, Seed};
+    use crate::task::{Ending, Verdict};
+
+    fn tokenizer() -> Tokenizer {
+        Tokenizer::Words(WordTokenizer::new(["1", "2", "3", "a", "b", ":"].map(str::to_string)))
+    }
+
+    fn model() -> Decoder {
+        let shape = ModelShape {
+            architecture: Architecture::Llama,
+            vocab: tokenizer().vocab_size(),
+            hidden: 16,
+            layers: 2,
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 8,
+            ffn: 32,
+            rope_theta: 10_000.0,
+            rope_scaling: None,
+            norm_eps: 1e-5,
+            tied: true,
+        };
+        Decoder::random(shape, 0.3, 0.1, Seed(1))
+    }
+
+    fn protocol() -> EvalProtocol {
+        EvalProtocol {
+            benchmarks: vec![],
+            template: Template {
+                before: String::new(),
+                after: " :".into(),
+                extract: Extract::LastNumber,
+                stop: vec!["3 3".into()],
+            },
+            max_new_tokens: 5,
+            samples: 6,
+            temperature: 1.0,
+            pass_at: vec![1, 4],
+            seed: Seed(5),
+        }
+    }
+
+    fn benchmarks() -> Vec<(String, Vec<Problem>)> {
+        let problem = |id: usize| Problem {
+            id: format!("item-{id}"),
+            question: ["a", "b", "a a b", "b 1 b 2"][id % 4].into(),
+            gold: ["1", "2", "3"][id % 3].into(),
+        };
+        vec![("first".into(), (0..9).map(problem).collect()), ("second".into(), (3..7).map(problem).collect())]
+    }
+
+    #[test]
+    fn neither_batch_nor_threads_change_a_result() {
+        let score = |batch, threads| {
+            evaluate_in_batches(&model(), &protocol(), &benchmarks(), &tokenizer(), threads, batch).unwrap()
+        };
+        let expected = score(128, 1);
+        for (batch, threads) in [(1, 1), (1, 2), (4, 2), (128, 2), (7, 1)] {
+            assert_eq!(score(batch, threads), expected, "batch {batch}, {threads} threads");
+        }
+        assert!(expected.items().any(|item| item.sampled_correct > 0), "the test tests nothing");
+    }
+
+    #[test]
+    fn numbers_agree_with_the_items_behind_them() {
+        let evaluation = evaluate(&model(), &protocol(), &benchmarks(), &tokenizer(), 1).unwrap();
+        for (result, (name, problems)) in evaluation.benchmarks.iter().zip(benchmarks()) {
+            assert_eq!((&result.name, result.items.len()), (&name, problems.len()));
+            let n = problems.len() as f64;
+            let correct = result.items.iter().filter(|item| item.verdict == Verdict::Correct).count() as f64;
+            assert_eq!(result.greedy.accuracy, correct / n);
+            let sampled: usize = result.items.iter().map(|item| item.sampled_correct).sum();
+            let spread = result.sampled.unwrap();
+            assert!((spread.accuracy - sampled as f64 / (6.0 * n)).abs() < 1e-12);
+            assert!((result.pass_at[0].1 - spread.accuracy).abs() < 1e-12, "pass@1 is the mean accuracy");
+            assert!(result.pass_at[1].1 >= result.pass_at[0].1);
+            for (item, problem) in result.items.iter().zip(&problems) {
+                assert_eq!((&item.id, &item.gold, item.sampled), (&problem.id, &problem.gold, 6));
+                assert!(item.length <= 5 && !item.response.contains("3 3"));
+                assert!(item.ending != Ending::Length || item.length == 5);
+            }
+        }
+        let text = serde_json::to_string(&evaluation).unwrap();
+        assert_eq!(serde_json::from_str::<Evaluation>(&text).unwrap(), evaluation);
+    }
+
+    #[test]
+    fn without_samples_there_are_greedy_numbers_only() {
+        let protocol = EvalProtocol { samples: 0, pass_at: vec![], ..protocol() };
+        let evaluation = evaluate(&model(), &protocol, &benchmarks(), &tokenizer(), 1).unwrap();
+        assert!(evaluation.benchmarks.iter().all(|result| result.sampled.is_none() && result.majority.is_none()));
+        assert!(evaluation.rows().iter().all(|row| !row.metric.contains("sampled")));
+    }
+
+    #[test]
+    fn mistaken_protocols_are_refused() {
+        let error = |protocol: &EvalProtocol, benchmarks: &[(String, Vec<Problem>)]| {
+            evaluate(&model(), protocol, benchmarks, &tokenizer(), 1).unwrap_err().to_string()
+        };
+        let greedy = EvalProtocol { samples: 3, ..protocol() };
+        assert!(error(&greedy, &benchmarks()).contains("pass@4: 3 samples"));
+        assert!(error(&protocol(), &[("empty".into(), vec![])]).contains("`empty`: it has no items"));
+        let mut strange = benchmarks();
+        strange[1].1[0].question = "c".into();
+        assert!(error(&protocol(), &strange).contains("`second` item `item-3`"));
+    }
+}

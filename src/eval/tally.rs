@@ -91,7 +91,8 @@ impl Spread {
         let count = responses().count() as f64;
         let share = |wanted: Verdict| responses().filter(|response| response.verdict == wanted).count() as f64 / count;
         let correct = || responses().filter(|response| response.verdict == Verdict::Correct);
-        let tokens = |lengths: &mut dyn Iterator<Item = &Scored>| lengths.map(|response| response.length).sum::<usize>() as f64;
+        let tokens =
+            |lengths: &mut dyn Iterator<Item = &Scored>| lengths.map(|response| response.length).sum::<usize>() as f64;
         let accuracies: Vec<f64> = items
             .iter()
             .map(|item| item.iter().filter(|r| r.verdict == Verdict::Correct).count() as f64 / item.len() as f64)
@@ -181,7 +182,8 @@ impl Evaluation {
     /// mean over benchmarks exists only where all of them have the number. The standard error of a mean takes the
     /// benchmarks as independent.
     pub fn rows(&self) -> Vec<Row> {
-        let per_benchmark: Vec<Vec<(String, Option<f64>)>> = self.benchmarks.iter().map(BenchmarkResult::rows).collect();
+        let per_benchmark: Vec<Vec<(String, Option<f64>)>> =
+            self.benchmarks.iter().map(BenchmarkResult::rows).collect();
         let mut rows = Vec::new();
         for (benchmark, values) in self.benchmarks.iter().zip(&per_benchmark) {
             for (metric, value) in values {

@@ -14,8 +14,9 @@ use crate::data::tokenizer::TokenizerError;
 use crate::model::{Batch, Decoder, Params};
 use crate::recipe::{Optimizer, RlRecipe};
 use crate::task::{Problem, prompt_ids};
-use crate::train::{OptimizerState, clip};
+use crate::train::{OptimizerState, SnapshotError, clip, snapshot};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Tokens of one forward and backward pass. Sums over a mini-batch run in this cut, so it is a constant and no setting.
@@ -28,17 +29,19 @@ pub enum RlError {
     Diverged { step: u64, loss: f64, grad_norm: f64 },
     #[error("failed to make the prompt of problem `{id}`: {source}")]
     Prompt { id: String, source: TokenizerError },
-    #[error("failed to start RL step {step}: the recipe asks for {expected} prompts a step, but {given} problems were given")]
+    #[error(
+        "failed to start RL step {step}: the recipe asks for {expected} prompts a step, but {given} problems were given"
+    )]
     Problems { step: u64, expected: usize, given: usize },
 }
 
 /// All that changes during RL. What each step draws is addressed by its number, so there is nothing else to save.
 #[derive(Debug, Clone)]
 pub struct RlTrainer {
-    pub(super) recipe: RlRecipe,
-    pub(super) policy: Decoder,
-    pub(super) optimizer: OptimizerState,
-    pub(super) step: u64,
+    recipe: RlRecipe,
+    policy: Decoder,
+    optimizer: OptimizerState,
+    step: u64,
 }
 
 impl RlTrainer {
@@ -46,6 +49,19 @@ impl RlTrainer {
     pub fn new(recipe: &RlRecipe, policy: Decoder) -> RlTrainer {
         let optimizer = OptimizerState::new(&Optimizer::AdamW(recipe.optimizer), policy.params());
         RlTrainer { recipe: recipe.clone(), policy, optimizer, step: 0 }
+    }
+
+    /// Writes all that changes into `dir`; a crash meanwhile leaves what was there.
+    pub fn save(&self, dir: &Path) -> Result<(), SnapshotError> {
+        snapshot::save(&state_file(dir), self.step, self.policy.params(), &self.optimizer)
+    }
+
+    /// Takes a run up where [`RlTrainer::save`] left it; `policy` gives the shape, its weights are overwritten.
+    pub fn resume(recipe: &RlRecipe, mut policy: Decoder, dir: &Path) -> Result<RlTrainer, SnapshotError> {
+        let mut optimizer = OptimizerState::new(&Optimizer::AdamW(recipe.optimizer), policy.params());
+        let mut loaded = Ok(0);
+        policy.update(|params| loaded = snapshot::load(&state_file(dir), params, &mut optimizer));
+        Ok(RlTrainer { recipe: recipe.clone(), policy, optimizer, step: loaded? })
     }
 
     /// Rollout steps made.
@@ -107,7 +123,7 @@ impl RlTrainer {
     /// One optimizer update; none if no response of the mini-batch has a gradient.
     fn update(&mut self, groups: &[&RolloutGroup], threads: usize) -> Result<Option<Update>, RlError> {
         let mut grads = Params::zeros_like(self.policy.params());
-        let sums = gradient(&self.recipe, &self.policy, groups, self.step, threads, &mut grads);
+        let sums = gradient(&self.recipe, &self.policy, groups, self.step, MICRO_BATCH_TOKENS, threads, &mut grads);
         if sums.tokens == 0 {
             return Ok(None);
         }
@@ -120,6 +136,11 @@ impl RlTrainer {
         self.policy.update(|params| optimizer.step(params, &grads, scale));
         Ok(Some(Update { sums, grad_norm }))
     }
+}
+
+/// Where a run's state lies in its folder.
+fn state_file(dir: &Path) -> PathBuf {
+    dir.join("rl-state.safetensors")
 }
 
 /// Linear from `1/warmup` at step 0 to 1.
@@ -143,14 +164,16 @@ struct Placed<'a> {
     weight: f64,
 }
 
-/// Adds the objective's gradient over the groups to `grads`.
+/// Adds the objective's gradient over the groups of one mini-batch to `grads`, in passes of at most so many tokens (but
+/// at least one response).
 ///
 /// Responses with advantage 0 have no gradient and are never run, but their tokens count in the objective's denominators.
-fn gradient(
+pub(super) fn gradient(
     recipe: &RlRecipe,
     policy: &Decoder,
     groups: &[&RolloutGroup],
     step: u64,
+    micro_batch_tokens: usize,
     threads: usize,
     grads: &mut Params,
 ) -> ObjectiveSums {
@@ -164,7 +187,7 @@ fn gradient(
         if rollout.advantage == 0.0 || rollout.tokens.is_empty() {
             continue;
         }
-        if !row.placed.is_empty() && row.ids.len() + prompt.len() + rollout.tokens.len() > MICRO_BATCH_TOKENS {
+        if !row.placed.is_empty() && row.ids.len() + prompt.len() + rollout.tokens.len() > micro_batch_tokens {
             std::mem::take(&mut row).run(recipe, policy, threads, grads, &mut sums);
         }
         row.place(prompt, rollout, weight);
@@ -194,7 +217,14 @@ impl<'a> Row<'a> {
         self.placed.push(Placed { rollout, positions: start + prompt.len() - 1..self.ids.len(), weight });
     }
 
-    fn run(mut self, recipe: &RlRecipe, policy: &Decoder, threads: usize, grads: &mut Params, sums: &mut ObjectiveSums) {
+    fn run(
+        mut self,
+        recipe: &RlRecipe,
+        policy: &Decoder,
+        threads: usize,
+        grads: &mut Params,
+        sums: &mut ObjectiveSums,
+    ) {
         self.starts.push(self.ids.len());
         let objective = &recipe.objective;
         let token = |placed: &Placed, position: usize, new: f32| {
