@@ -153,7 +153,7 @@ fn a_group_of_equal_rewards_gives_no_gradient() {
     let groups = judged_groups(&recipe, &before);
     let (sums, grads) = gradient_of(&recipe, &before, &groups, usize::MAX);
     assert_eq!((sums.tokens, grads), (0, Params::zeros_like(before.params())));
-    let mut trainer = RlTrainer::new(&recipe, before.clone());
+    let mut trainer = RlTrainer::new(&recipe, policy());
     let metrics = &run(&mut trainer, 1, 1)[0];
     assert_eq!((metrics.updates, metrics.loss, trainer.steps_done()), (0, 0.0, 1));
     assert_eq!(trainer.policy().params(), before.params(), "no advantage, no update");

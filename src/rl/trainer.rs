@@ -11,7 +11,7 @@ use super::objective::{ObjectiveSums, surrogate, token_weights};
 use super::rollout::{Rollout, RolloutGroup, sample_groups};
 use crate::data::Tokenizer;
 use crate::data::tokenizer::TokenizerError;
-use crate::model::{Batch, Decoder, Params};
+use crate::model::{Batch, Decoder, NO_TARGET, Params};
 use crate::recipe::{Optimizer, RlRecipe};
 use crate::task::{Problem, prompt_ids};
 use crate::train::{OptimizerState, SnapshotError, clip, snapshot};
@@ -36,7 +36,6 @@ pub enum RlError {
 }
 
 /// All that changes during RL. What each step draws is addressed by its number, so there is nothing else to save.
-#[derive(Debug, Clone)]
 pub struct RlTrainer {
     recipe: RlRecipe,
     policy: Decoder,
@@ -213,7 +212,8 @@ impl<'a> Row<'a> {
         self.starts.push(start);
         self.ids.extend(prompt.iter().chain(&rollout.tokens));
         self.ids.pop(); // Nothing follows the last token.
-        self.targets.extend(prompt[1..].iter().chain(&rollout.tokens));
+        self.targets.extend(prompt[1..].iter().map(|_| NO_TARGET));
+        self.targets.extend(&rollout.tokens);
         self.placed.push(Placed { rollout, positions: start + prompt.len() - 1..self.ids.len(), weight });
     }
 
