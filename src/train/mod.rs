@@ -8,7 +8,9 @@ pub mod clip;
 mod muon;
 pub mod optimizer;
 pub mod snapshot;
+pub mod trainer;
 
 pub use clip::clip;
 pub use optimizer::OptimizerState;
 pub use snapshot::SnapshotError;
+pub use trainer::{Diverged, StepMetrics, TrainError, Trainer};

@@ -87,11 +87,11 @@ impl OptimizerState {
     }
 
     /// Overwrites the state with named tensors; `tensor(name, shape, into)` fills a slice.
-    pub(super) fn restore<E>(
+    pub(super) fn restore(
         &mut self,
         steps: u64,
-        tensor: &mut dyn FnMut(&str, &[usize], &mut [f32]) -> Result<(), E>,
-    ) -> Result<(), E> {
+        mut tensor: impl FnMut(&str, &[usize], &mut [f32]) -> Result<(), String>,
+    ) -> Result<(), String> {
         for info in self.layout.clone() {
             let range = info.offset..info.offset + info.len();
             tensor(&format!("first.{}", info.name), &info.shape, &mut self.first[range.clone()])?;

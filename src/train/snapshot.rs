@@ -59,7 +59,7 @@ pub fn to_bytes(step: u64, params: &Params, optimizer: &OptimizerState) -> Vec<u
 /// The inverse of [`to_bytes`]; on an error both are in an unspecified state.
 pub fn from_bytes(bytes: &[u8], params: &mut Params, optimizer: &mut OptimizerState) -> Result<u64, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-    let mut fill = |name: &str, shape: &[usize], into: &mut [f32]| {
+    let fill = |name: &str, shape: &[usize], into: &mut [f32]| {
         let tensor = file.tensor(name).map_err(|_| format!("it has no tensor {name}"))?;
         if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
             return Err(format!("{name} is {:?} {:?}, expected F32 {shape:?}", tensor.dtype(), tensor.shape()));
@@ -76,6 +76,6 @@ pub fn from_bytes(bytes: &[u8], params: &mut Params, optimizer: &mut OptimizerSt
     let counts: Vec<u64> =
         steps.data().chunks_exact(8).map(|b| u64::from_le_bytes(b.try_into().expect("eight bytes"))).collect();
     let [step, optimizer_steps] = counts[..] else { return Err("its step count has another form".to_string()) };
-    optimizer.restore(optimizer_steps, &mut fill)?;
+    optimizer.restore(optimizer_steps, fill)?;
     Ok(step)
 }
