@@ -4,8 +4,9 @@
 //! nothing may be).
 
 use super::mistake::Mistakes;
+use super::name::Name;
 use super::reader::{self, Fields};
-use super::yaml::{Name, Node, Value};
+use super::yaml::{Node, Value};
 use crate::recipe::{DecayCurve, Schedule, Steps, Tokens};
 
 /// One level of every axis, and everything that follows from it.
@@ -244,11 +245,8 @@ pub fn read_schedule(node: &Node, mistakes: &mut Mistakes) -> Option<PhaseSchedu
 }
 
 fn read_curve(node: &Node, mistakes: &mut Mistakes) -> Option<DecayCurve> {
-    let curves = [
-        ("cosine", DecayCurve::Cosine),
-        ("linear", DecayCurve::Linear),
-        ("one-minus-sqrt", DecayCurve::OneMinusSqrt),
-    ];
+    let curves =
+        [("cosine", DecayCurve::Cosine), ("linear", DecayCurve::Linear), ("one-minus-sqrt", DecayCurve::OneMinusSqrt)];
     reader::choice(&curves, node, mistakes)
 }
 

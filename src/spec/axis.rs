@@ -2,8 +2,9 @@
 
 use super::arm::{Arm, ArmId, ArmSpec, is_one, mixture_sum, read_arm};
 use super::mistake::{At, Mistakes, suggest};
+use super::name::Name;
 use super::reader;
-use super::yaml::{Entry, Name, Node, Value, overlay};
+use super::yaml::{Entry, Node, Value, overlay};
 use std::collections::HashMap;
 
 /// A factor of the experiment.
@@ -70,7 +71,10 @@ fn read_axis(entry: &Entry, mistakes: &mut Mistakes) -> Option<TypedAxis> {
     if levels.len() < 2 {
         mistakes.add_with_hint(
             &name.at,
-            format!("axis `{name}` has {} and so changes nothing", if levels.is_empty() { "no level" } else { "only one level" }),
+            format!(
+                "axis `{name}` has {} and so changes nothing",
+                if levels.is_empty() { "no level" } else { "only one level" }
+            ),
             "put what it sets into `base`, or add a level",
         );
     }
@@ -106,7 +110,10 @@ fn read_axis(entry: &Entry, mistakes: &mut Mistakes) -> Option<TypedAxis> {
 
 /// The mixtures of an overlay (or of the base) that do not sum to 1, with their sums.
 pub fn bad_mixtures(node: &Node) -> Vec<(&Node, f64)> {
-    mixtures(node).filter_map(|mixture| Some((mixture, mixture_sum(mixture)?))).filter(|(_, sum)| !is_one(*sum)).collect()
+    mixtures(node)
+        .filter_map(|mixture| Some((mixture, mixture_sum(mixture)?)))
+        .filter(|(_, sum)| !is_one(*sum))
+        .collect()
 }
 
 fn mixtures(node: &Node) -> impl Iterator<Item = &Node> {
@@ -231,7 +238,8 @@ pub fn combine(axes: &[TypedAxis], how: &Combination, at: &At, mistakes: &mut Mi
             continue;
         };
         let Some(baseline) = axes[axis].axis.levels.iter().position(|level| level.baseline) else {
-            let message = format!("axis `{}` has a condition but no baseline to stay at where it does not hold", entry.key);
+            let message =
+                format!("axis `{}` has a condition but no baseline to stay at where it does not hold", entry.key);
             mistakes.add_with_hint(&entry.key.at, message, "give one of its levels `baseline: true`");
             continue;
         };
@@ -268,7 +276,10 @@ fn read_zip(node: &Node, axes: &[TypedAxis], mistakes: &mut Mistakes) -> Vec<usi
                 let (first, own) = (*zipped.first().unwrap_or(&axis), axes[axis].axis.levels.len());
                 let expected = axes[first].axis.levels.len();
                 if own != expected {
-                    let message = format!("zipped axes have equally many levels, but `{}` has {expected} and `{text}` {own}", axes[first].axis.name);
+                    let message = format!(
+                        "zipped axes have equally many levels, but `{}` has {expected} and `{text}` {own}",
+                        axes[first].axis.name
+                    );
                     mistakes.add(&item.at, message);
                 } else {
                     zipped.push(axis);
@@ -295,10 +306,8 @@ pub fn resolve(base: &Node, axes: &[TypedAxis], combinations: &[Vec<usize>], mis
             .map(|(axis, level)| (axis.axis.name.clone(), axis.axis.levels[*level].name.clone()))
             .collect();
         let id = ArmId::new(&names);
-        let node = axes
-            .iter()
-            .zip(levels)
-            .fold(base.clone(), |node, (axis, level)| overlay(&node, &axis.overlays[*level].1));
+        let node =
+            axes.iter().zip(levels).fold(base.clone(), |node, (axis, level)| overlay(&node, &axis.overlays[*level].1));
         let mut own = Mistakes::default();
         let spec = read_arm(&node, &format!("arm `{id}`"), false, &mut own);
         mistakes.add_new(own);
@@ -342,7 +351,10 @@ pub fn check_effects(axes: &[TypedAxis], combinations: &[Vec<usize>], arms: &[Ar
         mistakes.add_with_hint(
             &name.at,
             format!("arms `{}` and `{}` are the same experiment", arms[first].id, arms[second].id),
-            format!("drop one with `exclude`, or let axis `{}` vary only `when` it has an effect", axes[axis].axis.name),
+            format!(
+                "drop one with `exclude`, or let axis `{}` vary only `when` it has an effect",
+                axes[axis].axis.name
+            ),
         );
     }
 }
@@ -399,8 +411,7 @@ fn alike(a: &Node, b: &Node) -> bool {
         (Value::Scalar { text: a, .. }, Value::Scalar { text: b, .. }) => a == b,
         (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b)),
         (Value::Map(a), Value::Map(b)) => {
-            a.len() == b.len()
-                && a.iter().all(|x| b.iter().any(|y| x.key == y.key && alike(&x.value, &y.value)))
+            a.len() == b.len() && a.iter().all(|x| b.iter().any(|y| x.key == y.key && alike(&x.value, &y.value)))
         }
         _ => false,
     }

@@ -83,7 +83,13 @@ const OF_TRAINING: [&str; 2] = ["loss", "tokens"];
 /// Metrics of RL besides those of benchmarks.
 const OF_RL: [&str; 2] = ["reward", "entropy"];
 
-pub fn read_claims(node: &Node, axes: &[TypedAxis], arms: &[(ArmId, Vec<usize>)], resolved: &[Arm], m: &mut Mistakes) -> Vec<Claim> {
+pub fn read_claims(
+    node: &Node,
+    axes: &[TypedAxis],
+    arms: &[(ArmId, Vec<usize>)],
+    resolved: &[Arm],
+    m: &mut Mistakes,
+) -> Vec<Claim> {
     let mut names = BTreeSet::new();
     let mut claims = Vec::new();
     for item in reader::items(node) {
@@ -97,7 +103,13 @@ pub fn read_claims(node: &Node, axes: &[TypedAxis], arms: &[(ArmId, Vec<usize>)]
     claims
 }
 
-fn read_claim(node: &Node, axes: &[TypedAxis], arms: &[(ArmId, Vec<usize>)], resolved: &[Arm], mistakes: &mut Mistakes) -> Option<Claim> {
+fn read_claim(
+    node: &Node,
+    axes: &[TypedAxis],
+    arms: &[(ArmId, Vec<usize>)],
+    resolved: &[Arm],
+    mistakes: &mut Mistakes,
+) -> Option<Claim> {
     let named = node.get("claim").and_then(Node::text).unwrap_or("?");
     let what = format!("claim `{named}`");
     let mut fields = Fields::of(node, what.as_str(), mistakes)?;
@@ -154,7 +166,13 @@ fn read_claim(node: &Node, axes: &[TypedAxis], arms: &[(ArmId, Vec<usize>)], res
     })
 }
 
-fn read_side(node: &Node, what: &str, axes: &[TypedAxis], arms: &[(ArmId, Vec<usize>)], mistakes: &mut Mistakes) -> Option<Side> {
+fn read_side(
+    node: &Node,
+    what: &str,
+    axes: &[TypedAxis],
+    arms: &[(ArmId, Vec<usize>)],
+    mistakes: &mut Mistakes,
+) -> Option<Side> {
     let before = mistakes.len();
     let filter = Filter::read(node, what, axes, mistakes)?;
     let matching: Vec<ArmId> =
@@ -207,7 +225,13 @@ fn check_metric<'a>(metric: &Metric, node: &Node, arms: impl Iterator<Item = &'a
         if !per_benchmark && !alone {
             let mut known = OF_BENCHMARKS.to_vec();
             known.push("pass@K");
-            known.extend(if is_training { &OF_TRAINING[..] } else if is_rl { &OF_RL[..] } else { &[] });
+            known.extend(if is_training {
+                &OF_TRAINING[..]
+            } else if is_rl {
+                &OF_RL[..]
+            } else {
+                &[]
+            });
             let message = format!("stage `{}` has no metric `{}`", metric.stage, metric.name);
             mistakes.add_with_hint(&node.at, message, suggest(&metric.name, known));
             return;

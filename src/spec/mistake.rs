@@ -79,7 +79,8 @@ impl fmt::Display for Mistake {
                 line.chars().take(at.column as usize - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
             let left = line.trim_end().chars().count().saturating_sub(at.column as usize - 1);
             let carets = "^".repeat((at.width as usize).min(left).max(1));
-            let shown: String = line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
+            let shown: String =
+                line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
             write!(f, "\n{gutter} |\n{number} | {}\n{gutter} | {before}{carets}", shown.trim_end())?;
         }
         if let Some(hint) = hint {

@@ -3,6 +3,10 @@ pub mod arm;
 pub mod axis;
 pub mod claim;
 pub mod experiment;
+pub mod lab;
 pub mod mistake;
+pub mod name;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod yaml;

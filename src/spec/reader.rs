@@ -1,7 +1,8 @@
 //! Tree → types. Readers never stop at a mistake: they note it and return `None`, and the caller reads on.
 
 use super::mistake::{At, Mistakes, suggest};
-use super::yaml::{Entry, Name, Node, Value};
+use super::name::Name;
+use super::yaml::{Entry, Node, Value};
 use crate::recipe::{Steps, Tokens};
 
 /// Reads a map field by field; [`Fields::finish`] reports what nobody asked for.
@@ -141,7 +142,10 @@ pub fn check_name(name: &Name, mistakes: &mut Mistakes) -> bool {
     let fine = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
     let ok = !name.text.is_empty() && name.text.len() <= 64 && name.text.chars().all(fine);
     if !ok {
-        mistakes.add(&name.at, format!("`{name}` can't be a name: letters, digits, `.`, `_`, `+` and `-` only, at most 64"));
+        mistakes.add(
+            &name.at,
+            format!("`{name}` can't be a name: letters, digits, `.`, `_`, `+` and `-` only, at most 64"),
+        );
     }
     ok
 }
@@ -190,7 +194,8 @@ pub fn positive(node: &Node, zero: bool, mistakes: &mut Mistakes) -> Option<f64>
     if value > 0.0 || (zero && value == 0.0) {
         return Some(value);
     }
-    mistakes.add(&node.at, format!("expected a number {} 0, found {value}", if zero { "of at least" } else { "above" }));
+    mistakes
+        .add(&node.at, format!("expected a number {} 0, found {value}", if zero { "of at least" } else { "above" }));
     None
 }
 

@@ -7,10 +7,9 @@
 //! can't exhaust memory.
 
 use super::mistake::{At, Mistakes, Source};
-use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput};
+use super::name::Name;
+use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput};
 use std::collections::HashMap;
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Largest file in bytes.
@@ -19,45 +18,6 @@ const MAX_BYTES: usize = 1 << 18;
 const MAX_DEPTH: usize = 32;
 /// Most nodes after aliases are unfolded.
 const MAX_NODES: usize = 20_000;
-
-/// A name as it was typed, and where. Two names are equal if their texts are.
-#[derive(Clone)]
-pub struct Name {
-    pub text: String,
-    pub at: At,
-}
-
-impl Name {
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-}
-
-impl PartialEq for Name {
-    fn eq(&self, other: &Name) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for Name {}
-
-impl Hash for Name {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.text)
-    }
-}
 
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -149,7 +109,10 @@ pub fn parse(source: &Arc<Source>, mistakes: &mut Mistakes) -> Option<Node> {
         );
         return None;
     }
-    let mut composer = Composer { source, parser: Parser::new_from_str(&source.text), anchors: HashMap::new(), nodes: 0, mistakes };
+    let mut options = Options::default();
+    options.emit_comments = false;
+    let parser = Parser::new_from_str_with_options(&source.text, options);
+    let mut composer = Composer { source, parser, anchors: HashMap::new(), nodes: 0, mistakes };
     composer.document().ok()
 }
 
@@ -207,7 +170,8 @@ impl<'s> Composer<'s, '_> {
     }
 
     fn at(&self, span: &Span) -> At {
-        let width = if span.end.line() == span.start.line() { span.end.col().saturating_sub(span.start.col()) } else { 1 };
+        let width =
+            if span.end.line() == span.start.line() { span.end.col().saturating_sub(span.start.col()) } else { 1 };
         At {
             source: self.source.clone(),
             line: span.start.line().max(1) as u32,
