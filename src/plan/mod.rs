@@ -1,1 +1,7 @@
-//! (in progress)
+//! Arms → stages: what must be made, and in which order.
+
+pub mod lower;
+pub mod trial;
+
+pub use lower::lower;
+pub use trial::{PlannedStage, TrialPlan};

@@ -1,1 +1,12 @@
-//! (in progress)
+//! What users write: experiments and labs.
+pub mod arm;
+pub mod axis;
+pub mod claim;
+pub mod experiment;
+pub mod lab;
+pub mod mistake;
+pub mod name;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod yaml;
