@@ -1,0 +1,244 @@
+//! Results as users and reports read them: `trials.jsonl` and `curves.csv` of one experiment in one lab.
+//!
+//! These files are all that `verdict` and `report` ever see: no store, no weights. They are derived from artifacts alone, in
+//! plan order, so the same experiment gives the same bytes however often it was interrupted and on however many threads
+//! it ran. Wall seconds would break that and live in a third file, `timing.jsonl`, which nothing compares.
+
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The columns of `curves.csv`.
+pub const CURVE_COLUMNS: [&str; 7] = ["arm", "seed", "stage", "benchmark", "metric", "step", "value"];
+
+/// One line of `trials.jsonl`: an arm under a seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    pub arm: String,
+    /// Axis to level, in the order in which the experiment file names its axes.
+    pub levels: Pairs,
+    pub seed: u64,
+    pub outcome: Outcome,
+    /// What went wrong and where, unless the trial finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Final numbers by name: `<stage>.<metric>/<benchmark>`, where `rl0` is the policy before RL and `gain` is `rl` minus `rl0`.
+    pub metrics: BTreeMap<String, f64>,
+    /// Stage name to key, in dependency order; empty for imported trials.
+    #[serde(default)]
+    pub stages: Pairs,
+    #[serde(default)]
+    pub cost: Cost,
+    /// Read from elsewhere (W&B exports, a paper's table), not run here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
+}
+
+/// How a trial ended. A diverged arm is data, not an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Finished,
+    Diverged,
+    Failed,
+}
+
+/// What a trial cost, in numbers that do not depend on the machine. Shared stages count in every trial that uses them.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Cost {
+    pub flops: f64,
+    pub tokens: u64,
+}
+
+/// One row of `curves.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    pub arm: String,
+    pub seed: u64,
+    /// The stage's name without `eval:`. An evaluation of a stage stands at that stage's last step, one of the base at 0.
+    pub stage: String,
+    /// Empty for training metrics; `all` is the equally weighted mean over the protocol's benchmarks.
+    pub benchmark: String,
+    pub metric: String,
+    pub step: u64,
+    pub value: f64,
+}
+
+/// Names with values, in order; a JSON object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pairs(pub Vec<(String, String)>);
+
+impl Pairs {
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl Serialize for Pairs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pairs, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Pairs;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object of strings")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = vec![];
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// Everything known about one experiment in one lab.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Results {
+    pub trials: Vec<Trial>,
+    pub curves: Vec<CurvePoint>,
+}
+
+/// A result file that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    #[error("failed to read {path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("failed to read {path}, line {line}: {message}")]
+    Line { path: PathBuf, line: u64, message: String },
+}
+
+/// Reads `trials.jsonl` and `curves.csv` in `dir`. Absent files are empty results: nothing has been run yet.
+pub fn read(dir: &Path) -> Result<Results, ResultsError> {
+    Ok(Results { trials: read_trials(&dir.join("trials.jsonl"))?, curves: read_curves(&dir.join("curves.csv"))? })
+}
+
+fn read_trials(path: &Path) -> Result<Vec<Trial>, ResultsError> {
+    let Some(text) = read_text(path)? else { return Ok(vec![]) };
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|error| ResultsError::Line {
+                path: path.into(),
+                line: index as u64 + 1,
+                message: error.to_string(),
+            })
+        })
+        .collect()
+}
+
+fn read_curves(path: &Path) -> Result<Vec<CurvePoint>, ResultsError> {
+    let Some(text) = read_text(path)? else { return Ok(vec![]) };
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let rows = reader.deserialize();
+    rows.map(|row| {
+        row.map_err(|error: csv::Error| ResultsError::Line {
+            path: path.into(),
+            line: error.position().map_or(0, |position| position.line()),
+            message: error.to_string(),
+        })
+    })
+    .collect()
+}
+
+fn read_text(path: &Path) -> Result<Option<String>, ResultsError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ResultsError::Io { path: path.into(), source }),
+    }
+}
+
+/// The bytes of `trials.jsonl`.
+pub fn trials_text<'a>(trials: impl IntoIterator<Item = &'a Trial>) -> String {
+    let mut text = String::new();
+    for trial in trials {
+        text.push_str(&serde_json::to_string(trial).expect("a trial is plain data"));
+        text.push('\n');
+    }
+    text
+}
+
+/// The bytes of `curves.csv`, header included. Values are printed in their shortest exact form.
+pub fn curves_text<'a>(points: impl IntoIterator<Item = &'a CurvePoint>) -> String {
+    let mut writer = csv::Writer::from_writer(vec![]);
+    writer.write_record(CURVE_COLUMNS).expect("memory takes every row");
+    for p in points {
+        let (seed, step, value) = (p.seed.to_string(), p.step.to_string(), p.value.to_string());
+        let row = [&p.arm, &seed, &p.stage, &p.benchmark, &p.metric, &step, &value];
+        writer.write_record(row).expect("memory takes every row");
+    }
+    let bytes = writer.into_inner().expect("memory takes every row");
+    String::from_utf8(bytes).expect("rows are text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back_exactly() {
+        let trial = Trial {
+            arm: "family=llama,mix=\"a, b\"".into(),
+            levels: Pairs(vec![("mix".into(), "a, b".into()), ("family".into(), "llama".into())]),
+            seed: 3,
+            outcome: Outcome::Diverged,
+            note: Some("rl diverged at step 4".into()),
+            metrics: BTreeMap::from([("rl.accuracy/all".into(), 0.1 + 0.2)]),
+            stages: Pairs(vec![("base".into(), "00".into())]),
+            cost: Cost { flops: 1.5e15, tokens: 20 },
+            imported: false,
+        };
+        let point = CurvePoint {
+            arm: trial.arm.clone(),
+            seed: 3,
+            stage: "rl".into(),
+            benchmark: String::new(),
+            metric: "loss".into(),
+            step: 7,
+            value: 1.0 / 3.0,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("trials.jsonl"), trials_text([&trial])).unwrap();
+        std::fs::write(dir.path().join("curves.csv"), curves_text([&point])).unwrap();
+        let results = read(dir.path()).unwrap();
+        assert_eq!(results, Results { trials: vec![trial], curves: vec![point] });
+    }
+
+    #[test]
+    fn nothing_run_yet_is_no_error() {
+        assert_eq!(read(Path::new("/nowhere/at/all")).unwrap(), Results::default());
+    }
+
+    #[test]
+    fn a_broken_line_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("trials.jsonl"), "{\"arm\":\"a\"}\n").unwrap();
+        let error = read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("trials.jsonl, line 1") && error.contains("levels"), "{error}");
+        std::fs::remove_file(dir.path().join("trials.jsonl")).unwrap();
+        std::fs::write(dir.path().join("curves.csv"), "arm,seed,stage,benchmark,metric,step,value\na,x,,,,1,1\n")
+            .unwrap();
+        let error = read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("curves.csv, line 2"), "{error}");
+    }
+}
