@@ -9,14 +9,15 @@ pub fn run(recipe: &CorpusRecipe, context: &StageContext) -> Result<Outcome, Sta
     match recipe {
         CorpusRecipe::World(recipe) => {
             let tokenizer = world::tokenizer(&recipe.world);
-            let mut documents = world::documents(recipe);
-            let shards = Shards::write(context.out(), &mut documents, &tokenizer).map_err(StageError::other)?;
+            let mut documents = world::documents(recipe)?;
+            Shards::write(context.out(), &mut documents, tokenizer.vocab_size(), tokenizer.eos())?;
+            let shards = Shards::open(context.out())?;
             let mut curve = Curve::default();
             curve.push("", "tokens", 0, shards.len() as f64);
             curve.push("", "documents", 0, shards.documents() as f64);
             curve.write(context.out())?;
             Ok(Outcome::Finished)
         }
-        CorpusRecipe::Text(_) => Err(StageError::other("text corpora are not supported by this build")),
+        CorpusRecipe::Text(_) => Err(StageError::new("text corpora are not supported by this build")),
     }
 }

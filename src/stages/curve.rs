@@ -13,8 +13,8 @@ pub struct Curve {
 impl Curve {
     /// The rows that an interrupted run had saved.
     pub fn read(path: &Path) -> Result<Curve, StageError> {
-        let mut reader = csv::Reader::from_path(path).map_err(StageError::other)?;
-        let rows = reader.deserialize().collect::<Result<_, _>>().map_err(StageError::other)?;
+        let mut reader = csv::Reader::from_path(path)?;
+        let rows = reader.deserialize().collect::<Result<_, _>>()?;
         Ok(Curve { rows })
     }
 
@@ -26,13 +26,14 @@ impl Curve {
     }
 
     pub fn write_csv(&self, path: &Path) -> Result<(), StageError> {
-        let mut writer = csv::Writer::from_path(path).map_err(StageError::other)?;
-        writer.write_record(["benchmark", "metric", "step", "value"]).map_err(StageError::other)?;
+        let mut writer = csv::Writer::from_path(path)?;
+        writer.write_record(["benchmark", "metric", "step", "value"])?;
         for (benchmark, metric, step, value) in &self.rows {
             let record = [benchmark.as_str(), metric.as_str(), &step.to_string(), &value.to_string()];
-            writer.write_record(record).map_err(StageError::other)?;
+            writer.write_record(record)?;
         }
-        writer.flush().map_err(StageError::other)
+        writer.flush()?;
+        Ok(())
     }
 
     /// Writes both files of an artifact. A metric's final value is that of its last point; `metric/benchmark` names it.
@@ -48,7 +49,8 @@ impl Curve {
             metrics.insert(name, Value::from(*value));
         }
         metrics.sort_keys();
-        let text = serde_json::to_string_pretty(&Value::Object(metrics)).map_err(StageError::other)?;
-        std::fs::write(artifact.join("metrics.json"), text + "\n").map_err(StageError::other)
+        let text = serde_json::to_string_pretty(&Value::Object(metrics))?;
+        std::fs::write(artifact.join("metrics.json"), text + "\n")?;
+        Ok(())
     }
 }

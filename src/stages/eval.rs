@@ -11,12 +11,11 @@ use std::io::Write;
 use std::path::Path;
 
 pub fn run(recipe: &EvalRecipe, context: &StageContext) -> Result<Outcome, StageError> {
-    let decoder = weights::load(&context.input(&recipe.model).join("model")).map_err(StageError::other)?;
+    let decoder = weights::load(&context.input(&recipe.model).join("model"))?;
     let benchmarks = problems::of_protocol(&recipe.protocol)?;
     let tokenizer = problems::tokenizer(&recipe.protocol)?;
     fault::point("mid-eval");
-    let evaluation =
-        evaluate(&decoder, &recipe.protocol, &benchmarks, &tokenizer, context.threads()).map_err(StageError::other)?;
+    let evaluation = evaluate(&decoder, &recipe.protocol, &benchmarks, &tokenizer, context.threads())?;
     let mut curve = Curve::default();
     push(&mut curve, 0, &evaluation);
     curve.write(context.out())?;
@@ -24,23 +23,10 @@ pub fn run(recipe: &EvalRecipe, context: &StageContext) -> Result<Outcome, Stage
     Ok(Outcome::Finished)
 }
 
-/// Adds every metric of every benchmark, and their means as benchmark `all`.
-///
-/// A mean is over the benchmarks for which the metric is defined (the length of correct responses is not, where nothing
-/// is correct).
+/// Adds every number of an evaluation.
 pub fn push(curve: &mut Curve, step: u64, evaluation: &Evaluation) {
-    let mut means: Vec<(String, Vec<f64>)> = Vec::new();
-    for result in &evaluation.benchmarks {
-        for (metric, value) in result.metrics() {
-            curve.push(&result.name, &metric, step, value);
-            match means.iter_mut().find(|(name, _)| *name == metric) {
-                Some((_, values)) => values.push(value),
-                None => means.push((metric, vec![value])),
-            }
-        }
-    }
-    for (metric, values) in means {
-        curve.push("all", &metric, step, values.iter().sum::<f64>() / values.len() as f64);
+    for row in evaluation.rows() {
+        curve.push(&row.benchmark, &row.metric, step, row.value);
     }
 }
 
@@ -49,10 +35,10 @@ pub fn write_items(artifact: &Path, evaluation: &Evaluation) -> Result<(), Stage
     let mut text = Vec::new();
     for result in &evaluation.benchmarks {
         for item in &result.items {
-            let mut line = serde_json::to_value(item).map_err(StageError::other)?;
+            let mut line = serde_json::to_value(item)?;
             line["benchmark"] = result.name.clone().into();
-            writeln!(text, "{line}").map_err(StageError::other)?;
+            writeln!(text, "{line}")?;
         }
     }
-    std::fs::write(artifact.join("items.jsonl"), text).map_err(StageError::other)
+    Ok(std::fs::write(artifact.join("items.jsonl"), text)?)
 }

@@ -7,34 +7,34 @@ use crate::eval::evaluate;
 use crate::exec::{Outcome, StageContext, StageError};
 use crate::model::weights;
 use crate::recipe::RlRecipe;
-use crate::rl::RlTrainer;
+use crate::rl::{RlError, RlTrainer};
+use serde_json::Map;
 use std::time::{Duration, Instant};
 
 /// How much work an interruption may cost.
 const SAVE_EVERY: Duration = Duration::from_secs(20);
 
 pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageError> {
-    let policy = weights::load(&context.input(&recipe.policy).join("model")).map_err(StageError::other)?;
+    let policy = weights::load(&context.input(&recipe.policy).join("model"))?;
     let benchmarks = problems::of_protocol(&recipe.eval)?;
     let tokenizer = problems::tokenizer(&recipe.eval)?;
-    let mut trainer = RlTrainer::new(recipe.clone(), policy);
-    let mut curve = Curve::default();
-    // The step of the last evaluation already in the curve, so that a resumed run neither repeats nor skips one.
-    let mut evaluated = None;
-    if let Some(state) = saved::latest(context.scratch()) {
-        trainer.resume(&state).map_err(StageError::other)?;
-        curve = Curve::read(&state.join("curves.csv"))?;
-        evaluated = Some(trainer.step());
-    }
+    // A state is saved after the evaluation that was due at its step, so a resumed run neither repeats nor skips one.
+    let (mut trainer, mut curve, mut evaluated) = match saved::latest(context.scratch()) {
+        Some(state) => {
+            let trainer = RlTrainer::resume(recipe, policy, &state)?;
+            let step = trainer.steps_done();
+            (trainer, Curve::read(&state.join("curves.csv"))?, Some(step))
+        }
+        None => (RlTrainer::new(recipe, policy), Curve::default(), None),
+    };
 
     let total = recipe.steps.0;
     let mut saved_at = Instant::now();
     let outcome = loop {
-        let step = trainer.step();
+        let step = trainer.steps_done();
         let due = step % recipe.eval_every.0 == 0 || step == total;
         if due && evaluated != Some(step) {
-            let evaluation = evaluate(trainer.decoder(), &recipe.eval, &benchmarks, &tokenizer, context.threads());
-            let evaluation = evaluation.map_err(StageError::other)?;
+            let evaluation = evaluate(trainer.policy(), &recipe.eval, &benchmarks, &tokenizer, context.threads())?;
             eval::push(&mut curve, step, &evaluation);
             evaluated = Some(step);
             if step == total {
@@ -45,8 +45,8 @@ pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageEr
             break Outcome::Finished;
         }
         if context.stop_requested() || saved_at.elapsed() > SAVE_EVERY {
-            saved::save(context.scratch(), step, |folder| {
-                trainer.save(folder).map_err(StageError::other)?;
+            saved::save(context, step, |folder| {
+                trainer.save(folder)?;
                 curve.write_csv(&folder.join("curves.csv"))
             })?;
             if context.stop_requested() {
@@ -55,17 +55,18 @@ pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageEr
             saved_at = Instant::now();
         }
         fault::point("mid-rl-step");
-        let prompts = problems::of_step(&recipe.prompts, step, recipe.prompts_per_step)?;
-        let metrics = match trainer.rl_step(&prompts, &tokenizer, context.threads()) {
-            Ok(metrics) => metrics,
-            Err(diverged) => break Outcome::Diverged { step: diverged.step, loss: diverged.loss },
+        let prompts = problems::of_step(recipe, step)?;
+        let metrics = match trainer.step(&prompts, &tokenizer, context.threads()) {
+            Ok((metrics, _)) => metrics,
+            Err(RlError::Diverged { step, loss, .. }) => break Outcome::Diverged { step, loss },
+            Err(error) => return Err(error.into()),
         };
         for (metric, value) in metrics.rows() {
             curve.push("", metric, step + 1, value);
         }
         context.progress(step + 1, total, &format!("reward {:.2}", metrics.reward));
     };
-    weights::save(&context.out().join("model"), trainer.decoder()).map_err(StageError::other)?;
+    weights::save(&context.out().join("model"), trainer.policy(), &Map::new())?;
     curve.write(context.out())?;
     Ok(outcome)
 }

@@ -4,7 +4,7 @@
 //! only then. A folder whose seal does not match is not a state, so a crash in the middle of saving costs the steps since
 //! the state before it and nothing else.
 
-use crate::exec::StageError;
+use crate::exec::{StageContext, StageError};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io;
@@ -13,29 +13,34 @@ use std::path::{Path, PathBuf};
 const SEAL: &str = "sha256";
 
 /// Writes a state through `write` and makes it the one to resume from.
-pub fn save(scratch: &Path, step: u64, write: impl FnOnce(&Path) -> Result<(), StageError>) -> Result<(), StageError> {
+pub fn save(
+    context: &StageContext,
+    step: u64,
+    write: impl FnOnce(&Path) -> Result<(), StageError>,
+) -> Result<(), StageError> {
+    let scratch = context.scratch();
     let fresh = scratch.join("saving.tmp");
     if fresh.exists() {
-        fs::remove_dir_all(&fresh).map_err(StageError::other)?;
+        fs::remove_dir_all(&fresh)?;
     }
-    fs::create_dir_all(&fresh).map_err(StageError::other)?;
+    fs::create_dir_all(&fresh)?;
     write(&fresh)?;
-    let seal = digest(&fresh).map_err(StageError::other)?;
-    fs::write(fresh.join(SEAL), seal).map_err(StageError::other)?;
-    for file in files(&fresh).map_err(StageError::other)? {
-        File::open(file).and_then(|file| file.sync_all()).map_err(StageError::other)?;
+    fs::write(fresh.join(SEAL), digest(&fresh)?)?;
+    for file in files(&fresh)? {
+        File::open(file)?.sync_all()?;
     }
     let place = scratch.join(format!("step-{step:010}"));
     if place.exists() {
-        fs::remove_dir_all(&place).map_err(StageError::other)?;
+        fs::remove_dir_all(&place)?;
     }
-    fs::rename(&fresh, &place).map_err(StageError::other)?;
-    File::open(scratch).and_then(|folder| folder.sync_all()).map_err(StageError::other)?;
-    for older in states(scratch).map_err(StageError::other)? {
+    fs::rename(&fresh, &place)?;
+    File::open(scratch)?.sync_all()?;
+    for older in states(scratch)? {
         if older != place {
-            fs::remove_dir_all(older).map_err(StageError::other)?;
+            fs::remove_dir_all(older)?;
         }
     }
+    context.saved(step);
     Ok(())
 }
 
@@ -88,15 +93,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_damaged_state_is_not_resumed_from_and_an_older_one_is() {
+    fn a_damaged_state_is_not_resumed_from() {
         let scratch = tempfile::tempdir().unwrap();
+        let context = StageContext::new(scratch.path(), scratch.path(), 1);
+        let save =
+            |step, text: &str| save(&context, step, |folder| Ok(fs::write(folder.join("state"), text)?)).unwrap();
         assert_eq!(latest(scratch.path()), None);
-        let write =
-            |text: &'static str| move |folder: &Path| fs::write(folder.join("state"), text).map_err(StageError::other);
-        save(scratch.path(), 9, write("nine")).unwrap();
+        save(9, "nine");
         let nine = latest(scratch.path()).unwrap();
         assert!(nine.ends_with("step-0000000009"));
-        save(scratch.path(), 10, write("ten")).unwrap();
+        save(10, "ten");
         let ten = latest(scratch.path()).unwrap();
         assert!(ten.ends_with("step-0000000010") && !nine.exists());
         fs::write(ten.join("state"), "tex").unwrap();
