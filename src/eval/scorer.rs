@@ -161,18 +161,18 @@ mod tests {
         let shape = ModelShape {
             architecture: Architecture::Llama,
             vocab: tokenizer().vocab_size(),
-            hidden: 16,
+            hidden: 32,
             layers: 2,
             heads: 2,
             kv_heads: 1,
-            head_dim: 8,
+            head_dim: 16,
             ffn: 32,
             rope_theta: 10_000.0,
             rope_scaling: None,
             norm_eps: 1e-5,
             tied: true,
         };
-        Decoder::random(shape, 0.3, 0.1, Seed(1))
+        Decoder::random(shape, 0.05, 0.2, Seed(1))
     }
 
     fn protocol() -> EvalProtocol {

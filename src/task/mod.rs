@@ -6,9 +6,13 @@
 pub mod extract;
 pub mod judge;
 pub mod problem;
+pub mod score;
 pub mod template;
+pub mod verdict;
+pub mod verify;
 
 pub use extract::extract;
-pub use judge::{Judgement, Verdict, judge};
+pub use judge::{Judgement, judge};
 pub use problem::Problem;
 pub use template::{Ending, Response, prompt_ids, render, respond};
+pub use verdict::Verdict;
