@@ -378,6 +378,11 @@ fn merge(tokens: &mut Vec<Token<'_>>) {
 
 /// Drops the full stop of a sentence, quotes and bold marks around the whole.
 fn trim(tokens: &mut Vec<Token<'_>>) {
+    // `**5**`
+    if tokens.len() > 2 && tokens[0].is("^") && tokens[tokens.len() - 1].is("^") {
+        tokens.pop();
+        tokens.remove(0);
+    }
     while tokens.last().is_some_and(|t| [".", ",", ";", ":", "*", "\"", "`", "\\\\"].iter().any(|s| t.is(s))) {
         tokens.pop();
     }

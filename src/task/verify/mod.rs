@@ -182,7 +182,7 @@ fn decide(gold: &str, answer: &str, options: &Options) -> (Verdict, Rule) {
         (Ok(a), Ok(b)) => conclude(best(&a, &b, &mut comparison)),
         (a, b) => {
             let prose = text::is_text(&x.tokens) && text::is_text(&y.tokens);
-            if a.is_err() && b.is_err() && text::key(&x.tokens, prose) == text::key(&y.tokens, prose) {
+            if (prose || (a.is_err() && b.is_err())) && text::key(&x.tokens, prose) == text::key(&y.tokens, prose) {
                 return (Verdict::Correct, Rule::Text);
             }
             let budget = matches!(a, Err(Stop::Budget)) || matches!(b, Err(Stop::Budget));

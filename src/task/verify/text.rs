@@ -10,7 +10,8 @@ fn is_prose(t: &Token<'_>) -> bool {
 
 /// Words and punctuation only, with at least one word in them.
 pub fn is_text(tokens: &[Token<'_>]) -> bool {
-    let prose = tokens.iter().any(is_prose);
+    let hour = |w: &[Token<'_>]| matches!(&*w[0].s, "a" | "p") && w[1].is(".") && w[2].s == "m";
+    let prose = tokens.iter().any(is_prose) || tokens.windows(3).any(hour);
     prose
         && tokens.iter().all(|t| match t.kind {
             Kind::Word | Kind::Num | Kind::Other => true,
@@ -257,16 +258,14 @@ fn is_measure(unit: &str) -> bool {
     MEASURES.iter().any(|(name, _)| *name == unit)
 }
 
-/// Whether two units can stand for the same thing: the same one, or (`Some(false)`) one of them missing or a mere
-/// label such as `apples`.
+/// Whether two units can stand for the same thing: the same one, or (`Some(false)`) one of them missing, or a label
+/// that says less than the other (`apples`, `red apples`).
 pub fn compatible(a: Option<&str>, b: Option<&str>) -> Option<bool> {
-    match (a, b) {
-        (None, None) => Some(true),
-        (Some(a), Some(b)) if a == b => Some(true),
-        (Some(a), Some(b)) => {
-            let measured = |u: &str| u.split(' ').all(|w| w == "per" || w.starts_with('^') || w == "-" || is_measure(w));
-            (!(measured(a) && measured(b))).then_some(false)
-        }
-        _ => Some(false),
+    let (Some(a), Some(b)) = (a, b) else { return Some(a == b) };
+    if a == b {
+        return Some(true);
     }
+    let measured = |u: &str| u.split(' ').all(|w| w == "per" || w.starts_with('^') || w == "-" || is_measure(w));
+    let within = |a: &str, b: &str| a.split(' ').all(|w| b.split(' ').any(|v| v == w));
+    (!measured(a) && !measured(b) && (within(a, b) || within(b, a))).then_some(false)
 }
