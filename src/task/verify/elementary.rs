@@ -48,10 +48,6 @@ pub fn pi() -> Result<Ball, Stop> {
     Ball::new(pi_long().clone(), -LONG, -(LONG as f64) + 8.0)
 }
 
-pub fn ln2() -> Result<Ball, Stop> {
-    Ball::new(ln2_long().clone(), -LONG, -(LONG as f64) + 8.0)
-}
-
 fn one() -> BigInt {
     BigInt::one() << BITS as u64
 }

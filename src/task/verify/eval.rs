@@ -27,6 +27,8 @@ pub enum Sort {
     /// Variables are not expected: values are kept exact.
     Constant,
     Real,
+    /// Above zero.
+    Positive,
     /// Small whole numbers.
     Whole,
 }
@@ -190,7 +192,7 @@ fn coordinate(name: &str, point: Point) -> BigRational {
     // First points with positive coordinates, of size about one; then of either sign; then small ones.
     let (low, width) = if k < 8 { (300, 3700) } else { (30, 600) };
     let size = low + (h >> 8) % width;
-    let negative = k % 8 >= 3 && h & 1 == 1;
+    let negative = point.sort == Sort::Real && k % 8 >= 3 && h & 1 == 1;
     let n = if negative { -(size as i64) } else { size as i64 };
     let value = BigRational::new(BigInt::from(n), BigInt::from(1024));
     if value.is_zero() { BigRational::from_integer(BigInt::from(1)) } else { value }

@@ -119,6 +119,7 @@ impl Parser<'_, '_> {
             && !t.gap
             && !t.s.contains(['.', 'e', 'E'])
             && name.len() == 1
+            && !self.tokens().get(self.at + 1).is_some_and(|t| t.is("^"))
             && self.at > 0
             && self.tokens()[self.at - 1].kind == Kind::Word
         {
