@@ -5,6 +5,8 @@ pub mod bind;
 pub mod claim;
 pub mod experiment;
 pub mod lab;
+#[cfg(test)]
+mod messages;
 pub mod mistake;
 pub mod name;
 mod reader;
