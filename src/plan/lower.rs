@@ -14,8 +14,9 @@ use crate::recipe::{
 };
 use crate::recipe::{CheckpointRecipe, Schedule};
 use crate::spec::arm::{Arm, Phase, RlSpec};
+use crate::spec::bind::{Family, Pretrain};
 use crate::spec::experiment::Experiment;
-use crate::spec::lab::{Family, Lab, Pretrain, known};
+use crate::spec::lab::{Lab, known};
 use crate::spec::mistake::Mistakes;
 use crate::spec::name::Name;
 use std::collections::{BTreeMap, HashMap};

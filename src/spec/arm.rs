@@ -297,9 +297,8 @@ fn read_benchmarks(node: &Node, mistakes: &mut Mistakes) -> Option<Vec<Name>> {
             names.push(name);
         }
     }
-    if names.is_empty() {
+    if reader::items(node).is_empty() {
         mistakes.add(&node.at, "at least one benchmark is needed");
-        return None;
     }
     Some(names)
 }

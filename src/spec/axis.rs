@@ -1,6 +1,6 @@
 //! Axes, their levels, and the arms that they span.
 
-use super::arm::{Arm, ArmId, ArmSpec, is_one, mixture_sum, read_arm};
+use super::arm::{Arm, ArmId, is_one, mixture_sum, read_arm};
 use super::mistake::{At, Mistakes, suggest};
 use super::name::Name;
 use super::reader;
@@ -45,17 +45,21 @@ pub struct TypedAxis {
     overlays: Vec<(Name, Node)>,
 }
 
-/// Reads `axes`.
-pub fn read_axes(node: &Node, mistakes: &mut Mistakes) -> Vec<TypedAxis> {
+/// Reads `axes`. Mixtures that do not sum to 1 are compared with those of `base` and of the other levels.
+pub fn read_axes(node: &Node, base: Option<&Node>, mistakes: &mut Mistakes) -> Vec<TypedAxis> {
     let Some(entries) = reader::map(node, "`axes`", mistakes) else { return Vec::new() };
     let axes: Vec<TypedAxis> = entries.iter().filter_map(|entry| read_axis(entry, mistakes)).collect();
     for axis in &axes {
         for (index, (level, node)) in axis.overlays.iter().enumerate() {
             read_arm(node, &format!("level `{level}`"), true, mistakes);
             for (mixture, sum) in bad_mixtures(node) {
-                let others = axis.overlays.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, o)| &o.1);
+                let others = axis.overlays.iter().enumerate().filter(|(other, _)| *other != index);
                 let message = format!("mixture of level `{level}` sums to {}, not 1", tidy(sum));
-                mistakes.add_with_hint(&mixture.at, message, sum_hint(mixture, sum, others));
+                mistakes.add_with_hint(
+                    &mixture.at,
+                    message,
+                    sum_hint(mixture, sum, others.map(|(_, other)| &other.1).chain(base)),
+                );
             }
         }
     }
@@ -121,7 +125,7 @@ fn mixtures(node: &Node) -> impl Iterator<Item = &Node> {
     phases.iter().filter_map(|phase| phase.value.get("mixture"))
 }
 
-/// Which share is off: one that the other levels agree on, and with which the sum would be 1.
+/// Which share is off: one that the others agree on, and with which the sum would be 1.
 fn sum_hint<'n>(mixture: &Node, sum: f64, others: impl Iterator<Item = &'n Node>) -> String {
     let share = |mixture: &Node, corpus: &str| reader::share(mixture.get(corpus)?, &mut Mistakes::default());
     let others: Vec<&Node> = others.flat_map(mixtures).collect();
@@ -129,7 +133,7 @@ fn sum_hint<'n>(mixture: &Node, sum: f64, others: impl Iterator<Item = &'n Node>
         let Some(own) = share(mixture, &entry.key.text) else { continue };
         let theirs: Vec<f64> = others.iter().filter_map(|other| share(other, &entry.key.text)).collect();
         if theirs.first().is_some_and(|first| theirs.iter().all(|s| s == first) && is_one(sum - own + first)) {
-            return format!("the other levels give `{}` {}, this one {}", entry.key, tidy(theirs[0]), tidy(own));
+            return format!("the others give `{}` {}, this one {}", entry.key, tidy(theirs[0]), tidy(own));
         }
     }
     let gap = tidy((1.0 - sum).abs());
@@ -296,42 +300,63 @@ fn read_zip(node: &Node, axes: &[TypedAxis], mistakes: &mut Mistakes) -> Vec<usi
     zipped
 }
 
-/// The arms: `base`, and over it the overlay of each axis' level, in the order of the axes.
-pub fn resolve(base: &Node, axes: &[TypedAxis], combinations: &[Vec<usize>], mistakes: &mut Mistakes) -> Vec<Arm> {
+/// The arms: `base`, and over it the overlay of each axis' level, in the order of the axes. Arms in which something is
+/// wrong are left out; the second list tells all of them apart, right or wrong.
+pub fn resolve(
+    base: &Node,
+    axes: &[TypedAxis],
+    combinations: &[Vec<usize>],
+    mistakes: &mut Mistakes,
+) -> (Vec<Arm>, Vec<String>) {
     let mut arms = Vec::with_capacity(combinations.len());
+    let mut contents = Vec::with_capacity(combinations.len());
+    // What the leading axes give is kept: neighbours in the list differ in the last ones only.
+    let mut partial = vec![base.clone()];
+    let mut previous: &[usize] = &[];
     for levels in combinations {
-        let names: Vec<(String, String)> = axes
-            .iter()
-            .zip(levels)
-            .map(|(axis, level)| (axis.axis.name.clone(), axis.axis.levels[*level].name.clone()))
-            .collect();
+        let shared = levels.iter().zip(previous).take_while(|(a, b)| a == b).count();
+        partial.truncate(shared + 1);
+        for axis in shared..axes.len() {
+            partial.push(overlay(&partial[axis], &axes[axis].overlays[levels[axis]].1));
+        }
+        previous = levels;
+        let node = &partial[axes.len()];
+        let names = level_names(axes, levels);
         let id = ArmId::new(&names);
-        let node =
-            axes.iter().zip(levels).fold(base.clone(), |node, (axis, level)| overlay(&node, &axis.overlays[*level].1));
         let mut own = Mistakes::default();
-        let spec = read_arm(&node, &format!("arm `{id}`"), false, &mut own);
+        let spec = read_arm(node, &format!("arm `{id}`"), false, &mut own);
+        match spec.filter(|_| own.is_empty()) {
+            Some(spec) => {
+                contents.push(format!("{spec:?}"));
+                arms.push(Arm { id, levels: names, spec });
+            }
+            None => contents.push(content(node)),
+        }
         mistakes.add_new(own);
         // One arm after another would repeat the same mistake with another name.
         if mistakes.len() > 50 {
             break;
         }
-        if let Some(spec) = spec {
-            arms.push(Arm { id, levels: names, spec });
-        }
     }
-    arms
+    (arms, contents)
+}
+
+/// Axis and level names of one combination.
+pub fn level_names(axes: &[TypedAxis], levels: &[usize]) -> Vec<(String, String)> {
+    let pairs = axes.iter().zip(levels);
+    pairs.map(|(axis, level)| (axis.axis.name.clone(), axis.axis.levels[*level].name.clone())).collect()
 }
 
 /// Reports levels that do the same, axes without effect, and arms that are the same experiment twice.
-pub fn check_effects(axes: &[TypedAxis], combinations: &[Vec<usize>], arms: &[Arm], mistakes: &mut Mistakes) {
-    if arms.len() != combinations.len() {
+pub fn check_effects(axes: &[TypedAxis], combinations: &[Vec<usize>], contents: &[String], mistakes: &mut Mistakes) {
+    if contents.len() != combinations.len() {
         return;
     }
-    let mut ids: HashMap<String, usize> = HashMap::new();
+    let mut ids: HashMap<&str, usize> = HashMap::new();
     let mut twins = Vec::new();
-    let mut specs = Vec::with_capacity(arms.len());
-    for (index, arm) in arms.iter().enumerate() {
-        let first = *ids.entry(fingerprint(&arm.spec)).or_insert(index);
+    let mut specs = Vec::with_capacity(contents.len());
+    for (index, content) in contents.iter().enumerate() {
+        let first = *ids.entry(content).or_insert(index);
         specs.push(first);
         if first != index {
             twins.push((first, index));
@@ -348,19 +373,16 @@ pub fn check_effects(axes: &[TypedAxis], combinations: &[Vec<usize>], arms: &[Ar
         let differing = (0..axes.len()).rev().find(|axis| combinations[first][*axis] != combinations[second][*axis]);
         let Some(axis) = differing else { continue };
         let (name, _) = &axes[axis].overlays[combinations[second][axis]];
+        let id = |arm: usize| ArmId::new(&level_names(axes, &combinations[arm]));
         mistakes.add_with_hint(
             &name.at,
-            format!("arms `{}` and `{}` are the same experiment", arms[first].id, arms[second].id),
+            format!("arms `{}` and `{}` are the same experiment", id(first), id(second)),
             format!(
                 "drop one with `exclude`, or let axis `{}` vary only `when` it has an effect",
                 axes[axis].axis.name
             ),
         );
     }
-}
-
-fn fingerprint(spec: &ArmSpec) -> String {
-    format!("{spec:?}")
 }
 
 fn check_axis(
@@ -389,7 +411,7 @@ fn check_axis(
     // Levels that never meet in otherwise equal arms (zipped axes) are compared as typed.
     let same = |a: usize, b: usize| match met[a * n + b] {
         true => !differ[a * n + b],
-        false => alike(&axis.overlays[a].1, &axis.overlays[b].1),
+        false => content(&axis.overlays[a].1) == content(&axis.overlays[b].1),
     };
     let pairs: Vec<(usize, usize)> = (0..n).flat_map(|a| (a + 1..n).map(move |b| (a, b))).collect();
     if n >= 2 && pairs.iter().all(|(a, b)| same(*a, *b)) {
@@ -405,14 +427,15 @@ fn check_axis(
     }
 }
 
-/// Whether two trees say the same, wherever they stand.
-fn alike(a: &Node, b: &Node) -> bool {
-    match (&a.value, &b.value) {
-        (Value::Scalar { text: a, .. }, Value::Scalar { text: b, .. }) => a == b,
-        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b)),
-        (Value::Map(a), Value::Map(b)) => {
-            a.len() == b.len() && a.iter().all(|x| b.iter().any(|y| x.key == y.key && alike(&x.value, &y.value)))
+/// What a tree says, wherever it stands.
+fn content(node: &Node) -> String {
+    match &node.value {
+        Value::Scalar { text, .. } => format!("{text:?}"),
+        Value::List(items) => format!("{:?}", items.iter().map(content).collect::<Vec<_>>()),
+        Value::Map(entries) => {
+            let mut all: Vec<_> = entries.iter().map(|entry| (&entry.key.text, content(&entry.value))).collect();
+            all.sort();
+            format!("{all:?}")
         }
-        _ => false,
     }
 }

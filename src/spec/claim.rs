@@ -175,9 +175,12 @@ fn read_side(
 ) -> Option<Side> {
     let before = mistakes.len();
     let filter = Filter::read(node, what, axes, mistakes)?;
+    if mistakes.len() > before {
+        return None;
+    }
     let matching: Vec<ArmId> =
         arms.iter().filter(|(_, levels)| filter.matches(levels)).map(|(id, _)| id.clone()).collect();
-    if matching.is_empty() && mistakes.len() == before && !arms.is_empty() {
+    if matching.is_empty() && !arms.is_empty() {
         mistakes.add(&node.at, format!("{what} matches no arm"));
     }
     Some(Side { levels: filter.names(axes), arms: matching })

@@ -4,7 +4,7 @@
 //! exists only if nothing was wrong.
 
 use super::arm::{Arm, ArmId, read_arm};
-use super::axis::{Axis, Combination, bad_mixtures, check_effects, combine, read_axes, resolve, tidy};
+use super::axis::{Axis, Combination, bad_mixtures, check_effects, combine, level_names, read_axes, resolve, tidy};
 use super::claim::{Claim, read_claims};
 use super::mistake::{At, Mistakes, Source, suggest};
 use super::reader::{self, Fields};
@@ -103,7 +103,7 @@ fn read(node: &Node, source: &Arc<Source>, mistakes: &mut Mistakes) -> Option<Ex
     let empty = Node { at: At::top(source), value: Value::Map(Vec::new()) };
     let base = fields.required("base", |node, _| Some(node));
     let axes_node = fields.node("axes").unwrap_or(&empty);
-    let axes = read_axes(axes_node, fields.mistakes());
+    let axes = read_axes(axes_node, base, fields.mistakes());
     if let Some(base) = base {
         read_arm(base, "`base`", true, fields.mistakes());
         for (mixture, sum) in bad_mixtures(base) {
@@ -117,17 +117,13 @@ fn read(node: &Node, source: &Arc<Source>, mistakes: &mut Mistakes) -> Option<Ex
         exclude: fields.node("exclude"),
     };
     let combinations = combine(&axes, &how, &axes_node.at, fields.mistakes());
-    let arms = base.map(|base| resolve(base, &axes, &combinations, fields.mistakes())).unwrap_or_default();
-    check_effects(&axes, &combinations, &arms, fields.mistakes());
-    let ids: Vec<(ArmId, Vec<usize>)> = combinations
-        .into_iter()
-        .map(|levels| {
-            let name = |(axis, level): (&super::axis::TypedAxis, &usize)| {
-                (axis.axis.name.clone(), axis.axis.levels[*level].name.clone())
-            };
-            (ArmId::new(&axes.iter().zip(&levels).map(name).collect::<Vec<_>>()), levels)
-        })
-        .collect();
+    let (arms, contents) = match base {
+        Some(base) => resolve(base, &axes, &combinations, fields.mistakes()),
+        None => Default::default(),
+    };
+    check_effects(&axes, &combinations, &contents, fields.mistakes());
+    let ids: Vec<(ArmId, Vec<usize>)> =
+        combinations.into_iter().map(|levels| (ArmId::new(&level_names(&axes, &levels)), levels)).collect();
     let seeds = fields.optional("seeds", read_seeds);
     let claims = fields.or("claims", Vec::new(), |node, m| Some(read_claims(node, &axes, &ids, &arms, m)));
     fields.finish();

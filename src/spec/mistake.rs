@@ -74,14 +74,17 @@ impl fmt::Display for Mistake {
         let gutter = " ".repeat(number.len());
         writeln!(f, "error: {message}")?;
         write!(f, "{gutter} --> {at}")?;
-        if let Some(line) = at.source.text.lines().nth(at.line as usize - 1).filter(|line| !line.trim().is_empty()) {
-            let before: String =
-                line.chars().take(at.column as usize - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
-            let left = line.trim_end().chars().count().saturating_sub(at.column as usize - 1);
-            let carets = "^".repeat((at.width as usize).min(left).max(1));
+        let line = at.source.text.lines().nth(at.line as usize - 1).unwrap_or("");
+        if !line.trim().is_empty() {
+            // Long lines are cut around the place.
+            let column = at.column as usize - 1;
+            let cut = if line.chars().count() > 140 { column.saturating_sub(40) } else { 0 };
             let shown: String =
-                line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
-            write!(f, "\n{gutter} |\n{number} | {}\n{gutter} | {before}{carets}", shown.trim_end())?;
+                line.chars().skip(cut).take(140).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let shown = shown.trim_end();
+            let width = (at.width as usize).min(shown.chars().count().saturating_sub(column - cut)).max(1);
+            let (before, carets) = (" ".repeat(column - cut), "^".repeat(width));
+            write!(f, "\n{gutter} |\n{number} | {shown}\n{gutter} | {before}{carets}")?;
         }
         if let Some(hint) = hint {
             write!(f, "\nhint: {hint}")?;
@@ -175,8 +178,8 @@ pub fn suggest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str> + Clone
 pub fn one_of<'a>(known: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = known.into_iter().collect();
     match names.len() {
-        0 => "there is none".to_string(),
-        1 => format!("there is only `{}`", names[0]),
+        0 => "there are none".to_string(),
+        1 => format!("only `{}`", names[0]),
         n => {
             let shown: Vec<String> = names.iter().take(12).map(|name| format!("`{name}`")).collect();
             format!("one of {}{}", shown.join(", "), if n > 12 { ", …" } else { "" })

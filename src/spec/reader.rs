@@ -1,6 +1,6 @@
 //! Tree → types. Readers never stop at a mistake: they note it and return `None`, and the caller reads on.
 
-use super::mistake::{At, Mistakes, suggest};
+use super::mistake::{At, Mistakes, nearest, one_of, suggest};
 use super::name::Name;
 use super::yaml::{Entry, Node, Value};
 use crate::recipe::{Steps, Tokens};
@@ -12,6 +12,7 @@ pub struct Fields<'n, 'm> {
     at: At,
     entries: &'n [Entry],
     known: Vec<&'static str>,
+    missing: Vec<&'static str>,
     /// Fields may be missing, as in an overlay.
     partial: bool,
     mistakes: &'m mut Mistakes,
@@ -31,7 +32,7 @@ impl<'n, 'm> Fields<'n, 'm> {
     ) -> Option<Fields<'n, 'm>> {
         let what = what.into();
         let entries = map(node, &what, mistakes)?;
-        Some(Fields { what, at: node.at.clone(), entries, known: Vec::new(), partial, mistakes })
+        Some(Fields { what, at: node.at.clone(), entries, known: Vec::new(), missing: Vec::new(), partial, mistakes })
     }
 
     /// The value of a key that may be absent.
@@ -67,9 +68,7 @@ impl<'n, 'm> Fields<'n, 'm> {
         match self.node(key) {
             Some(node) => read(node, self.mistakes),
             None => {
-                if !self.partial {
-                    self.mistakes.add(&self.at, format!("{} has no `{key}`", self.what));
-                }
+                self.missing.push(key);
                 None
             }
         }
@@ -79,15 +78,22 @@ impl<'n, 'm> Fields<'n, 'm> {
         self.mistakes
     }
 
-    /// Reports keys that were not asked for.
-    pub fn finish(self) {
+    /// Reports keys that were not asked for, and required ones that are not there (unless one was misspelt).
+    pub fn finish(mut self) {
         for entry in self.entries {
             if !self.known.contains(&entry.key.as_str()) && !entry.key.text.starts_with("x-") {
+                let meant = nearest(&entry.key.text, self.known.iter().copied());
+                self.missing.retain(|key| Some(*key) != meant);
                 self.mistakes.add_with_hint(
                     &entry.key.at,
                     format!("unknown key `{}` in {}", entry.key, self.what),
                     suggest(&entry.key.text, self.known.iter().copied()),
                 );
+            }
+        }
+        if !self.partial {
+            for key in self.missing {
+                self.mistakes.add(&self.at, format!("{} has no `{key}`", self.what));
             }
         }
     }
@@ -164,17 +170,15 @@ pub fn flag(node: &Node, mistakes: &mut Mistakes) -> Option<bool> {
 /// One of a closed set of names.
 pub fn choice<T: Clone>(options: &[(&'static str, T)], node: &Node, mistakes: &mut Mistakes) -> Option<T> {
     let names = options.iter().map(|(name, _)| *name);
-    let typed = scalar(node, &super::mistake::one_of(names.clone()), mistakes)?;
+    let expected = one_of(names.clone());
+    let typed = scalar(node, &expected, mistakes)?;
     let found = options.iter().find(|(name, _)| *name == typed);
     if found.is_none() {
-        mistakes.add_with_hint(
-            &node.at,
-            format!("`{typed}` is not among the choices here"),
-            match super::mistake::nearest(typed, names.clone()) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => super::mistake::one_of(names),
-            },
-        );
+        let message = format!("expected {expected}, found `{typed}`");
+        match nearest(typed, names) {
+            Some(name) => mistakes.add_with_hint(&node.at, message, format!("did you mean `{name}`?")),
+            None => mistakes.add(&node.at, message),
+        }
     }
     found.map(|(_, value)| value.clone())
 }
