@@ -136,6 +136,12 @@ impl Store {
         KINDS.iter().map(|kind| self.object(kind, key)).find(|dir| dir.is_dir())
     }
 
+    /// Keys of all entries, finished or not, from one look at the directory.
+    pub fn keys(&self) -> Result<BTreeSet<Key>> {
+        let names = disk::names(&self.folder("objects"))?;
+        Ok(names.iter().filter_map(|name| name.rsplit_once('-')?.1.parse().ok()).collect())
+    }
+
     /// What is under a key. Changes nothing on disk.
     pub fn look(&self, key: &Key, check: Check) -> Result<Presence> {
         let Some(dir) = self.find(key) else { return Ok(Presence::Absent) };

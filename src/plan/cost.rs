@@ -260,3 +260,81 @@ pub fn bytes(count: u64) -> String {
     let text = format!("{value:.1}");
     format!("{} {}", text.trim_end_matches(".0"), units[unit])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::sample;
+    use crate::recipe::Steps;
+
+    fn of(stage: &str, change: impl Fn(&mut Recipe)) -> Cost {
+        let mut trial = sample::trial("a", 1, 0);
+        trial.stages.iter_mut().filter(|planned| planned.name == stage).for_each(|planned| change(&mut planned.recipe));
+        let graph = Graph::new(&[trial]).unwrap();
+        let node = graph.nodes.iter().position(|node| node.names[0] == stage).unwrap();
+        costs(&graph, &Known::default())[node]
+    }
+
+    #[test]
+    fn training_costs_three_forward_passes_over_whole_steps() {
+        let cost = of("mid", |_| {});
+        // 500 tokens in steps of 64; 2 layers of (16·16 + 2·16·8 + 16·16 + 3·16·32 + 16·32) and a head of 16·64, times 2.
+        let forward = 2.0 * (2.0 * (256.0 + 256.0 + 256.0 + 1536.0 + 512.0) + 1024.0);
+        assert_eq!(cost.tokens, 448);
+        assert_eq!(cost.flops, 3.0 * 448.0 * forward);
+        assert!(cost.known && cost.disk > 4 * 64 * 16);
+    }
+
+    #[test]
+    fn costs_grow_with_the_work_and_do_not_depend_on_names() {
+        let rl = |steps| {
+            of("rl", |recipe| {
+                if let Recipe::Rl(rl) = recipe {
+                    rl.steps = Steps(steps)
+                }
+            })
+        };
+        let (one, two) = (rl(100), rl(200));
+        assert!((two.flops / one.flops - 2.0).abs() < 0.05, "{one:?} {two:?}");
+        let eval = |samples| {
+            of("eval:mid", |recipe| {
+                if let Recipe::Eval(eval) = recipe {
+                    eval.protocol.samples = samples
+                }
+            })
+        };
+        assert!(eval(7).tokens == 8 * eval(0).tokens);
+        let empty = cost(&sample::corpus(1000), None, &Known::default());
+        assert_eq!((empty.flops, empty.tokens, empty.disk, empty.known), (0.0, 1000, 4000, true));
+    }
+
+    #[test]
+    fn a_checkpoint_of_unknown_shape_has_no_known_price() {
+        let recipe = Recipe::Checkpoint(crate::recipe::CheckpointRecipe { content: Key::of(b"x") });
+        assert!(!cost(&recipe, None, &Known::default()).known);
+    }
+
+    #[test]
+    fn measured_speeds_replace_the_guess_on_that_machine_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(dir.path()).unwrap();
+        let cost = Cost { flops: 1e9, tokens: 1, disk: 1, known: true };
+        let guess = Calibration::read(&store).seconds("here", Backend::Cpu, Kind::Rl, &cost);
+        Calibration::add(&store, "here", &[(Kind::Rl, cost, 3.0), (Kind::Rl, cost, 5.0)]).unwrap();
+        let calibration = Calibration::read(&store);
+        assert_eq!(calibration.seconds("here", Backend::Cpu, Kind::Rl, &cost), 4.0);
+        assert_eq!(calibration.seconds("there", Backend::Cpu, Kind::Rl, &cost), guess);
+        assert!(calibration.measured("here", Kind::Rl) && !calibration.measured("here", Kind::Eval));
+        std::fs::write(Calibration::path(&store), "{").unwrap();
+        assert_eq!(Calibration::read(&store), Calibration::default(), "a damaged calibration is none");
+    }
+
+    #[test]
+    fn bytes_print_as_people_say_them() {
+        for (count, text) in
+            [(0, "0 B"), (512, "512 B"), (1_500_000, "1.5 MB"), (20_000_000_000, "20 GB"), (999_600, "1 MB")]
+        {
+            assert_eq!(bytes(count), text);
+        }
+    }
+}

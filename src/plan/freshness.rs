@@ -130,8 +130,12 @@ pub struct Question<'a> {
 pub fn assess(question: &Question) -> cache::store::Result<Vec<Assessment>> {
     let Question { graph, store, .. } = *question;
     let mut presences = Vec::with_capacity(graph.nodes.len());
+    let there = store.keys()?;
     for node in &graph.nodes {
-        presences.push(store.look(&node.key, question.check)?);
+        presences.push(match there.contains(&node.key) {
+            true => store.look(&node.key, question.check)?,
+            false => Presence::Absent,
+        });
     }
     // From the results back to the sources: an absent source is only missed by a consumer that must run.
     let mut must_run = vec![false; graph.nodes.len()];

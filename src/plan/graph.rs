@@ -157,10 +157,21 @@ mod tests {
 
     #[test]
     fn ten_thousand_arms_are_visited_once_each() {
-        let trials: Vec<TrialPlan> = (0..10_000).map(|arm| sample::trial(&format!("arm{arm}"), arm, 0)).collect();
+        let first = sample::trial("arm0", 0, 0);
+        let arm = |arm: u64| {
+            let mut trial = TrialPlan { arm: format!("arm{arm}"), ..first.clone() };
+            let Recipe::Train(mut mid) = trial.stages[4].recipe.clone() else { unreachable!() };
+            mid.tokens.0 += 64 * arm;
+            trial.stages[4] = sample::stage("mid", Recipe::Train(mid));
+            trial.stages[6] = sample::stage("rl", Recipe::Rl(sample::rl(trial.stages[4].key, 0)));
+            trial.stages.remove(5);
+            trial
+        };
+        let trials: Vec<TrialPlan> = (0..10_000).map(arm).collect();
         let graph = Graph::new(&trials).unwrap();
         let stages: usize = trials.iter().map(|trial| trial.stages.len()).sum();
         assert_eq!(graph.visits, stages);
+        assert_eq!(graph.nodes.len(), 4 + 2 * trials.len());
         let edges: usize = graph.nodes.iter().map(|node| node.inputs.len()).sum();
         assert!(edges <= 3 * stages, "{edges} edges for {stages} stages");
     }
