@@ -10,30 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::exec::results::{Outcome, Trial};
 use crate::verdict::Estimate;
 
 /// `axis = level` pairs that an arm must have.
 pub type Side = Vec<(String, String)>;
-
-/// How a trial ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    Finished,
-    Diverged,
-    Failed,
-}
-
-/// One trial, as much of it as a comparison needs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrialInput {
-    pub arm: String,
-    pub levels: Vec<(String, String)>,
-    pub seed: u64,
-    pub outcome: Outcome,
-    pub metrics: BTreeMap<String, f64>,
-    /// Read from somebody else's export: one run per arm, possibly sampled. Such trials are drawn, never tested.
-    pub imported: bool,
-}
 
 /// What two sides differ by.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +49,7 @@ impl Comparison {
 }
 
 /// Compares `a` with `b` on `metric`. Trials that match neither side are ignored; an arm matching both is on both.
-pub fn compare(trials: &[TrialInput], metric: &str, a: &Side, b: &Side, confidence: f64) -> Comparison {
+pub fn compare(trials: &[Trial], metric: &str, a: &Side, b: &Side, confidence: f64) -> Comparison {
     let named: BTreeSet<&str> = a.iter().chain(b).map(|(axis, _)| axis.as_str()).collect();
     let strata_a = strata(trials, a, &named);
     let strata_b = strata(trials, b, &named);
@@ -167,12 +148,12 @@ pub fn describe(side: &Side) -> String {
 
 type Strata<'a> = BTreeMap<Vec<(String, String)>, Vec<&'a str>>;
 
-fn strata<'a>(trials: &'a [TrialInput], side: &Side, named: &BTreeSet<&str>) -> Strata<'a> {
+fn strata<'a>(trials: &'a [Trial], side: &Side, named: &BTreeSet<&str>) -> Strata<'a> {
     let mut strata = Strata::new();
     for trial in trials {
-        if side.iter().all(|wanted| trial.levels.contains(wanted)) {
+        if side.iter().all(|wanted| trial.levels.0.contains(wanted)) {
             let mut key: Vec<_> =
-                trial.levels.iter().filter(|(axis, _)| !named.contains(axis.as_str())).cloned().collect();
+                trial.levels.0.iter().filter(|(axis, _)| !named.contains(axis.as_str())).cloned().collect();
             key.sort();
             let members = strata.entry(key).or_default();
             if !members.contains(&trial.arm.as_str()) {
@@ -196,7 +177,7 @@ fn split<'a>(strata: &Strata<'a>, shared: &BTreeSet<&Vec<(String, String)>>) -> 
     (kept, left)
 }
 
-fn in_order(trials: &[TrialInput], members: &BTreeSet<&str>) -> Vec<String> {
+fn in_order(trials: &[Trial], members: &BTreeSet<&str>) -> Vec<String> {
     let mut ordered: Vec<String> = vec![];
     for trial in trials {
         if members.contains(trial.arm.as_str()) && !ordered.contains(&trial.arm) {
@@ -209,17 +190,21 @@ fn in_order(trials: &[TrialInput], members: &BTreeSet<&str>) -> Vec<String> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::exec::results::{Cost, Pairs};
 
     pub(crate) fn side(pairs: &[(&str, &str)]) -> Side {
         pairs.iter().map(|(a, l)| (a.to_string(), l.to_string())).collect()
     }
 
-    pub(crate) fn trial(levels: &[(&str, &str)], seed: u64, value: Option<f64>) -> TrialInput {
-        TrialInput {
+    pub(crate) fn trial(levels: &[(&str, &str)], seed: u64, value: Option<f64>) -> Trial {
+        Trial {
             arm: levels.iter().map(|(_, level)| *level).collect::<Vec<_>>().join("+"),
-            levels: side(levels),
+            levels: Pairs(side(levels)),
             seed,
             outcome: if value.is_some() { Outcome::Finished } else { Outcome::Failed },
+            note: None,
+            stages: Pairs::default(),
+            cost: Cost::default(),
             metrics: value.map(|v| ("m".to_string(), v)).into_iter().collect(),
             imported: false,
         }

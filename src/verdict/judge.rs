@@ -25,7 +25,8 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::verdict::compare::{Comparison, Side, TrialInput, compare};
+use crate::exec::results::Trial;
+use crate::verdict::compare::{Comparison, Side, compare};
 use crate::verdict::estimate::{BOOTSTRAP_FROM, Estimate, bootstrap};
 use crate::verdict::student;
 
@@ -107,7 +108,7 @@ pub struct Judged {
 }
 
 /// All claims of an experiment, in order, with Holm's adjustment over them.
-pub fn judge_all(claims: &[ClaimInput], trials: &[TrialInput]) -> Vec<Judged> {
+pub fn judge_all(claims: &[ClaimInput], trials: &[Trial]) -> Vec<Judged> {
     let mut judged: Vec<Judged> = claims.iter().map(|claim| judge(claim, trials)).collect();
     let mut order: Vec<usize> = (0..judged.len()).filter(|&i| judged[i].p.is_some()).collect();
     order.sort_by(|&i, &j| judged[i].p.partial_cmp(&judged[j].p).unwrap_or(Ordering::Equal));
@@ -121,7 +122,7 @@ pub fn judge_all(claims: &[ClaimInput], trials: &[TrialInput]) -> Vec<Judged> {
 }
 
 /// One claim.
-pub fn judge(claim: &ClaimInput, trials: &[TrialInput]) -> Judged {
+pub fn judge(claim: &ClaimInput, trials: &[Trial]) -> Judged {
     let comparison = effect(claim, trials);
     let (verdict, reason) = decide(claim, &comparison);
     let estimate = comparison.estimate.filter(|_| !comparison.imported);
@@ -140,7 +141,7 @@ pub fn judge(claim: &ClaimInput, trials: &[TrialInput]) -> Judged {
 }
 
 /// The comparison a claim is about: a − b, or for an interaction the difference of two such differences, seed by seed.
-fn effect(claim: &ClaimInput, trials: &[TrialInput]) -> Comparison {
+fn effect(claim: &ClaimInput, trials: &[Trial]) -> Comparison {
     let mut first = compare(trials, &claim.metric, &claim.a, &claim.b, claim.confidence);
     let Some((a2, b2)) = &claim.minus else {
         return first;

@@ -1,6 +1,6 @@
 use super::*;
+use crate::exec::results::{Outcome, Trial};
 use crate::recipe::{Rng, Seed};
-use crate::verdict::compare::Outcome;
 use crate::verdict::compare::tests::{side, trial};
 
 fn claim(direction: Direction, smallest_effect: f64) -> ClaimInput {
@@ -19,7 +19,7 @@ fn claim(direction: Direction, smallest_effect: f64) -> ClaimInput {
 }
 
 /// Trials whose paired differences web − mix are exactly `differences`.
-fn trials(differences: &[f64]) -> Vec<TrialInput> {
+fn trials(differences: &[f64]) -> Vec<Trial> {
     let mut trials = vec![];
     for (seed, difference) in differences.iter().enumerate() {
         trials.push(trial(&[("data", "web")], seed as u64, Some(0.5 + difference)));
@@ -29,7 +29,7 @@ fn trials(differences: &[f64]) -> Vec<TrialInput> {
 }
 
 /// Two arms over `n` seeds; seeds share luck, arms have their own noise, the first is `effect` better.
-fn simulated(rng: &mut Rng, n: usize, effect: f64) -> Vec<TrialInput> {
+fn simulated(rng: &mut Rng, n: usize, effect: f64) -> Vec<Trial> {
     let mut trials = vec![];
     for seed in 0..n as u64 {
         let luck = 0.05 * rng.normal();
@@ -153,7 +153,7 @@ fn survivors_of_divergence_support_nothing() {
     claim.direction = Direction::Less;
     assert_eq!(judge(&claim, &data).verdict.name(), "inconclusive");
     // while divergence of the worse side takes nothing from the better one.
-    let swapped = data.iter().map(|t| TrialInput {
+    let swapped = data.iter().map(|t| Trial {
         outcome: if t.arm == "mix" && t.seed == 9 { Outcome::Diverged } else { Outcome::Finished },
         ..t.clone()
     });
