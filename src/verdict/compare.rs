@@ -1,6 +1,6 @@
 //! Two arms, or two groups of arms, compared seed by seed.
 //!
-//! A side is a list of `axis = level`; it means every arm that has these levels. The two sides are first balanced: arms are
+//! A side is a list of axes with levels; it means every arm that has one of them on each of these axes. The two sides are first balanced: arms are
 //! put in strata by the levels of the axes that neither side names (a family, a size), and only strata present on both sides
 //! count, so that a group which happens to lack a hard family is not compared with one that has it. Within a seed, a side's
 //! value is the mean over strata; the difference of the two is one number per seed, and the seeds are the sample.
@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::exec::results::{Outcome, Trial};
 use crate::verdict::Estimate;
 
-/// `axis = level` pairs that an arm must have.
-pub type Side = Vec<(String, String)>;
+/// Axes and, for each, the levels of which an arm must have one.
+pub type Side = Vec<(String, Vec<String>)>;
 
 /// What two sides differ by.
 #[derive(Debug, Clone, PartialEq)]
@@ -143,7 +143,7 @@ pub fn describe(side: &Side) -> String {
     if side.is_empty() {
         return "any levels".to_string();
     }
-    side.iter().map(|(axis, level)| format!("{axis}={level}")).collect::<Vec<_>>().join(", ")
+    side.iter().map(|(axis, levels)| format!("{axis}={}", levels.join("|"))).collect::<Vec<_>>().join(", ")
 }
 
 type Strata<'a> = BTreeMap<Vec<(String, String)>, Vec<&'a str>>;
@@ -151,7 +151,10 @@ type Strata<'a> = BTreeMap<Vec<(String, String)>, Vec<&'a str>>;
 fn strata<'a>(trials: &'a [Trial], side: &Side, named: &BTreeSet<&str>) -> Strata<'a> {
     let mut strata = Strata::new();
     for trial in trials {
-        if side.iter().all(|wanted| trial.levels.0.contains(wanted)) {
+        if side
+            .iter()
+            .all(|(axis, levels)| trial.levels.get(axis).is_some_and(|level| levels.iter().any(|l| l == level)))
+        {
             let mut key: Vec<_> =
                 trial.levels.0.iter().filter(|(axis, _)| !named.contains(axis.as_str())).cloned().collect();
             key.sort();
@@ -193,13 +196,13 @@ pub(crate) mod tests {
     use crate::exec::results::{Cost, Pairs};
 
     pub(crate) fn side(pairs: &[(&str, &str)]) -> Side {
-        pairs.iter().map(|(a, l)| (a.to_string(), l.to_string())).collect()
+        pairs.iter().map(|(a, l)| (a.to_string(), vec![l.to_string()])).collect()
     }
 
     pub(crate) fn trial(levels: &[(&str, &str)], seed: u64, value: Option<f64>) -> Trial {
         Trial {
             arm: levels.iter().map(|(_, level)| *level).collect::<Vec<_>>().join("+"),
-            levels: Pairs(side(levels)),
+            levels: Pairs(levels.iter().map(|(a, l)| (a.to_string(), l.to_string())).collect()),
             seed,
             outcome: if value.is_some() { Outcome::Finished } else { Outcome::Failed },
             note: None,

@@ -5,7 +5,7 @@
 //! | claim | supported | refuted |
 //! |---|---|---|
 //! | a is greater (less) | `l > 0` and `e ≥ s` | `h < s`: the interval excludes every effect that matters (for `s = 0`: `h < 0`) |
-//! | a and b are equal | `−s < l` and `h < s` | `l > 0` or `h < 0`, and `|e| ≥ s` |
+//! | a and b are the same | `−s < l` and `h < s` | `l > 0` or `h < 0`, and `|e| ≥ s` |
 //!
 //! Everything else is inconclusive, with the number of seeds that would decide it with probability 0.8 if the spread seen so
 //! far is the true one. Four rules keep a verdict from being luck:
@@ -39,7 +39,7 @@ pub enum Direction {
     /// a is less than b.
     Less,
     /// a and b differ by less than the smallest effect that matters.
-    Equal,
+    Same,
 }
 
 /// A claim fixed before the run.
@@ -52,7 +52,7 @@ pub struct ClaimInput {
     pub a: Side,
     pub b: Side,
     /// For an interaction: the effect is `(a − b) − (a2 − b2)`.
-    pub minus: Option<(Side, Side)>,
+    pub versus: Option<(Side, Side)>,
     pub direction: Direction,
     /// In the metric's unit, ≥ 0.
     pub smallest_effect: f64,
@@ -100,7 +100,7 @@ pub struct Judged {
     pub verdict: Verdict,
     /// Why, in a sentence or two.
     pub reason: String,
-    /// Two-sided p of no difference (for `equal`: of two one-sided tests), then Holm-adjusted over all claims with one.
+    /// Two-sided p of no difference (for `same`: of two one-sided tests), then Holm-adjusted over all claims with one.
     pub p: Option<f64>,
     pub p_holm: Option<f64>,
     /// BCa interval, where seeds suffice.
@@ -128,7 +128,7 @@ pub fn judge(claim: &ClaimInput, trials: &[Trial]) -> Judged {
     let estimate = comparison.estimate.filter(|_| !comparison.imported);
     let p = estimate.and_then(|e| match claim.direction {
         Direction::Greater | Direction::Less => e.p_of(0.0),
-        Direction::Equal => {
+        Direction::Same => {
             let s = claim.smallest_effect;
             Some(e.p_at_most(-s)?.max(1.0 - e.p_at_most(s)?))
         }
@@ -143,7 +143,7 @@ pub fn judge(claim: &ClaimInput, trials: &[Trial]) -> Judged {
 /// The comparison a claim is about: a − b, or for an interaction the difference of two such differences, seed by seed.
 fn effect(claim: &ClaimInput, trials: &[Trial]) -> Comparison {
     let mut first = compare(trials, &claim.metric, &claim.a, &claim.b, claim.confidence);
-    let Some((a2, b2)) = &claim.minus else {
+    let Some((a2, b2)) = &claim.versus else {
         return first;
     };
     let second = compare(trials, &claim.metric, a2, b2, claim.confidence);
@@ -209,7 +209,7 @@ fn decide(claim: &ClaimInput, comparison: &Comparison) -> (Verdict, String) {
     let sd = estimate.sd.unwrap_or(f64::NAN);
 
     let (supported, refuted, distance) = match claim.direction {
-        Direction::Equal => ((-s < l) && (h < s), (l > 0.0 || h < 0.0) && e.abs() >= s, (s - e.abs()).abs()),
+        Direction::Same => ((-s < l) && (h < s), (l > 0.0 || h < 0.0) && e.abs() >= s, (s - e.abs()).abs()),
         _ => (l > 0.0 && e >= s, if s > 0.0 { h < s } else { h < 0.0 }, if e >= s { e } else { s - e }),
     };
     if (supported || refuted)
@@ -220,14 +220,14 @@ fn decide(claim: &ClaimInput, comparison: &Comparison) -> (Verdict, String) {
     }
     if supported {
         let reason = match claim.direction {
-            Direction::Equal => "the whole interval lies within the smallest effect that matters",
+            Direction::Same => "the whole interval lies within the smallest effect that matters",
             _ => "the whole interval lies on the claimed side and the effect is large enough to matter",
         };
         return (Verdict::Supported, reason.to_string());
     }
     if refuted {
         let reason = match claim.direction {
-            Direction::Equal => "the sides differ, and by enough to matter",
+            Direction::Same => "the sides differ, and by enough to matter",
             _ if h < 0.0 => "the whole interval lies on the other side",
             _ if l > 0.0 => "there is a difference, but the interval excludes one large enough to matter",
             _ => "the interval excludes every effect large enough to matter",
@@ -254,8 +254,8 @@ fn flattered<'a>(claim: &ClaimInput, comparison: &'a Comparison, supported: bool
     match (claim.direction, supported) {
         (Direction::Greater, true) | (Direction::Less, false) => a.first(),
         (Direction::Greater, false) | (Direction::Less, true) => b.first(),
-        (Direction::Equal, true) => a.iter().chain(b).next(),
-        (Direction::Equal, false) => None,
+        (Direction::Same, true) => a.iter().chain(b).next(),
+        (Direction::Same, false) => None,
     }
 }
 
@@ -268,7 +268,7 @@ fn without_spread(claim: &ClaimInput, e: f64, n: usize) -> (Verdict, String) {
         return (Verdict::Inconclusive { seeds_needed: Some(enough) }, reason);
     }
     let supported = match claim.direction {
-        Direction::Equal => e.abs() < s,
+        Direction::Same => e.abs() < s,
         _ => e > 0.0 && e >= s,
     };
     let verdict = match (supported, e == s) {

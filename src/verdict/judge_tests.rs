@@ -10,7 +10,7 @@ fn claim(direction: Direction, smallest_effect: f64) -> ClaimInput {
         metric: "m".into(),
         a: side(&[("data", "web")]),
         b: side(&[("data", "mix")]),
-        minus: None,
+        versus: None,
         direction,
         smallest_effect,
         confidence: 0.95,
@@ -78,7 +78,7 @@ fn a_planted_effect_is_found_at_the_promised_power() {
 
 #[test]
 fn one_seed_is_inconclusive_whatever_it_shows() {
-    for direction in [Direction::Greater, Direction::Less, Direction::Equal] {
+    for direction in [Direction::Greater, Direction::Less, Direction::Same] {
         for difference in [-0.4, 0.0, 0.4] {
             let judged = judge(&claim(direction, 0.05), &trials(&[difference]));
             assert_eq!(judged.verdict, Verdict::Inconclusive { seeds_needed: Some(3) });
@@ -103,17 +103,17 @@ fn support_needs_the_interval_beyond_zero_and_a_size_that_matters() {
     let clear = [0.10, 0.11, 0.09, 0.10, 0.105];
     assert_eq!(verdict(Direction::Greater, 0.05, &clear), "supported");
     assert_eq!(verdict(Direction::Less, 0.05, &clear), "refuted");
-    assert_eq!(verdict(Direction::Equal, 0.05, &clear), "refuted");
+    assert_eq!(verdict(Direction::Same, 0.05, &clear), "refuted");
     // Real but too small: the interval excludes 0 and excludes 0.05.
     let small = [0.010, 0.011, 0.009, 0.010, 0.0105];
     assert_eq!(verdict(Direction::Greater, 0.05, &small), "refuted");
-    assert_eq!(verdict(Direction::Equal, 0.05, &small), "supported");
+    assert_eq!(verdict(Direction::Same, 0.05, &small), "supported");
     assert_eq!(verdict(Direction::Greater, 0.0, &small), "supported");
     // Real, perhaps large enough.
     assert_eq!(verdict(Direction::Greater, 0.05, &[0.02, 0.06, 0.05, 0.04, 0.06]), "inconclusive");
     // Nothing known.
     assert_eq!(verdict(Direction::Greater, 0.05, &[0.3, -0.3, 0.1]), "inconclusive");
-    assert_eq!(verdict(Direction::Equal, 0.05, &[0.3, -0.3, 0.1]), "inconclusive");
+    assert_eq!(verdict(Direction::Same, 0.05, &[0.3, -0.3, 0.1]), "inconclusive");
     // The wrong way round.
     let negative: Vec<f64> = clear.iter().map(|d| -d).collect();
     assert_eq!(verdict(Direction::Less, 0.05, &negative), "supported");
@@ -126,7 +126,7 @@ fn equal_numbers_at_every_seed_are_a_coarse_metric_not_certainty() {
     assert_eq!(verdict(Direction::Greater, 0.05, &[0.1; 5]), "inconclusive");
     assert_eq!(verdict(Direction::Greater, 0.05, &[0.125; 6]), "supported");
     assert_eq!(verdict(Direction::Greater, 0.05, &[0.0; 6]), "refuted");
-    assert_eq!(verdict(Direction::Equal, 0.05, &[0.0; 6]), "supported");
+    assert_eq!(verdict(Direction::Same, 0.05, &[0.0; 6]), "supported");
     let judged = judge(&claim(Direction::Greater, 0.05), &trials(&[0.125; 3]));
     assert_eq!(judged.verdict, Verdict::Inconclusive { seeds_needed: Some(6) });
     assert_eq!(judged.p, None);
@@ -182,7 +182,7 @@ fn an_interaction_is_a_difference_of_differences() {
     let of = |family, data| side(&[("family", family), ("data", data)]);
     let mut claim = claim(Direction::Greater, 0.1);
     (claim.a, claim.b) = (of("llama", "web"), of("llama", "mix"));
-    claim.minus = Some((of("qwen", "web"), of("qwen", "mix")));
+    claim.versus = Some((of("qwen", "web"), of("qwen", "mix")));
     let judged = judge(&claim, &data);
     assert_eq!(judged.verdict, Verdict::Supported);
     assert!((judged.comparison.estimate.unwrap().mean - 0.149).abs() < 1e-9);
@@ -204,7 +204,7 @@ fn imported_runs_are_shown_and_never_tested() {
 fn holm_steps_down_over_all_claims_and_never_below_the_raw_p() {
     let wobble = [0.0, 0.01, -0.01, 0.005, -0.005];
     let data = trials(&wobble.map(|w| 0.02 + w));
-    let claims = [claim(Direction::Greater, 0.0), claim(Direction::Less, 0.0), claim(Direction::Equal, 0.1)];
+    let claims = [claim(Direction::Greater, 0.0), claim(Direction::Less, 0.0), claim(Direction::Same, 0.1)];
     let judged = judge_all(&claims, &data);
     let p: Vec<f64> = judged.iter().map(|j| j.p.unwrap()).collect();
     let holm: Vec<f64> = judged.iter().map(|j| j.p_holm.unwrap()).collect();
