@@ -1,1 +1,107 @@
-//! (in progress)
+//! Figures, tables and pages: pure functions of results. Nothing is trained, no store is needed, no clock is read.
+//!
+//! [`render`] turns one experiment in one lab into a folder that can be committed and read on a code host: `README.md`,
+//! `index.html` (one file, opens offline), `figures/` (SVG and PNG of the same drawing), `tables/` (CSV of exactly what is
+//! drawn) and `verdicts.json`. [`overview`](overview::render) writes the page above several of them.
+//!
+//! Every figure is a function from [`ExperimentInput`] to a [`Figure`]: a drawing and the table of its numbers, made from the
+//! same values in the same place, so that they cannot come to differ. Writing files is left to [`write`]. The same results
+//! give the same bytes.
+//!
+//! Deliberately absent: a plotting library (the one at hand shifts glyphs and snaps shapes to pixels), a template engine
+//! (pages are functions), and any number that is not in the results files.
+
+pub mod data;
+pub mod figure;
+pub mod font;
+pub mod forest;
+pub mod html;
+pub mod markdown;
+pub mod metric;
+pub mod mixture;
+pub mod overview;
+pub mod palette;
+pub mod panels;
+pub mod png;
+pub mod scale;
+pub mod scene;
+pub mod table;
+pub mod write;
+
+use serde_json::Value;
+
+use crate::verdict::{ClaimInput, Judged, Results, judge_all};
+pub use figure::Figure;
+
+/// Everything a report is made of. `cli` fills it from the experiment file and the results.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ExperimentInput {
+    pub name: String,
+    pub lab: String,
+    pub question: String,
+    /// In the order of the experiment file.
+    pub axes: Vec<AxisInput>,
+    pub arms: Vec<ArmInput>,
+    pub claims: Vec<ClaimInput>,
+    /// What the paper found on the whole question, as prose; may be empty.
+    pub paper: String,
+    /// The methods section, Markdown paragraphs; may be empty.
+    pub methods: String,
+    /// What each training stage of each arm reads.
+    pub mixtures: Vec<MixtureRow>,
+    pub results: Results,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AxisInput {
+    pub name: String,
+    /// Level and how to write it.
+    pub levels: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ArmInput {
+    /// As in the results files.
+    pub id: String,
+    pub levels: Vec<(String, String)>,
+    pub label: String,
+    /// The arm all others are measured against; drawn in grey.
+    pub baseline: bool,
+}
+
+impl ArmInput {
+    pub fn level(&self, axis: &str) -> Option<&str> {
+        self.levels.iter().find(|(name, _)| name == axis).map(|(_, level)| level.as_str())
+    }
+}
+
+/// A corpus in a stage's mixture.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MixtureRow {
+    pub arm: String,
+    pub stage: String,
+    pub corpus: String,
+    /// Of the stage's tokens, 0 to 1.
+    pub share: f64,
+    /// Tokens of the whole stage.
+    pub tokens: u64,
+}
+
+/// A rendered experiment, before it is written.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub judged: Vec<Judged>,
+    pub figures: Vec<Figure>,
+    pub verdicts: Value,
+}
+
+/// Judges the claims and draws every figure that the results allow.
+pub fn render(input: &ExperimentInput) -> Report {
+    let judged = judge_all(&input.claims, &input.results.trials);
+    let figures = figure::all(input, &judged);
+    let verdicts = crate::verdict::judge::to_json(&judged);
+    Report { judged, figures, verdicts }
+}
+
+#[cfg(test)]
+pub(crate) mod fixture;

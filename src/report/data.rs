@@ -1,0 +1,116 @@
+//! Results as figures need them: curves averaged over seeds, end values, the last stage before RL.
+
+use std::collections::BTreeMap;
+
+use crate::report::{ArmInput, ExperimentInput};
+use crate::verdict::{CurvePoint, Outcome, Trial};
+
+/// One arm's curve: at each step the values of its seeds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Curve {
+    pub points: Vec<CurveMean>,
+    /// Seeds that have any value.
+    pub seeds: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CurveMean {
+    pub step: u64,
+    pub mean: f64,
+    pub min: f64,
+    pub max: f64,
+    /// Seeds with a value here.
+    pub n: usize,
+}
+
+/// The curve of `arm` in `stage`. Values of one step are averaged in the order of the file.
+pub fn curve(points: &[CurvePoint], arm: &str, stage: &str, benchmark: &str, metric: &str) -> Curve {
+    let mut steps: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    let mut seeds: Vec<u64> = vec![];
+    for p in points {
+        if p.arm == arm && p.stage == stage && p.benchmark == benchmark && p.metric == metric && p.value.is_finite() {
+            steps.entry(p.step).or_default().push(p.value);
+            if !seeds.contains(&p.seed) {
+                seeds.push(p.seed);
+            }
+        }
+    }
+    let points = steps.into_iter().map(|(step, values)| CurveMean {
+        step,
+        mean: values.iter().sum::<f64>() / values.len() as f64,
+        min: values.iter().copied().fold(f64::INFINITY, f64::min),
+        max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        n: values.len(),
+    });
+    Curve { points: points.collect(), seeds: seeds.len() }
+}
+
+/// Benchmarks of RL curves in order of appearance, `all` left out.
+pub fn benchmarks(input: &ExperimentInput) -> Vec<String> {
+    let mut names: Vec<String> = vec![];
+    for p in &input.results.curves {
+        if p.stage == "rl" && !p.benchmark.is_empty() && p.benchmark != "all" && !names.contains(&p.benchmark) {
+            names.push(p.benchmark.clone());
+        }
+    }
+    names
+}
+
+/// The benchmark that stands for the whole: `all` if it was recorded, else the only one, else nothing.
+pub fn headline(input: &ExperimentInput) -> Option<String> {
+    if input.results.trials.iter().any(|t| t.metrics.contains_key("rl.accuracy/all")) {
+        return Some("all".to_string());
+    }
+    match benchmarks(input).as_slice() {
+        [only] => Some(only.clone()),
+        _ => None,
+    }
+}
+
+/// Whether accuracy at temperature 1 was measured; then it is the headline, since RL of small models mostly sharpens what
+/// sampling finds, which greedy decoding cannot see.
+pub fn headline_metric(input: &ExperimentInput) -> &'static str {
+    let sampled = input.results.trials.iter().any(|t| t.metrics.keys().any(|m| m.starts_with("rl.accuracy_sampled/")));
+    if sampled { "accuracy_sampled" } else { "accuracy" }
+}
+
+/// The stage that RL starts from: the last one in the trial's chain that trained or loaded weights.
+pub fn stage_before_rl(trials: &[Trial], arm: &str) -> Option<String> {
+    let trial = trials.iter().find(|t| t.arm == arm)?;
+    let stages = trial.stages.iter().map(|(name, _)| name);
+    let weights = stages.filter(|name| !name.contains(':') && !name.starts_with("rl"));
+    Some(weights.last().unwrap_or("base").to_string())
+}
+
+/// A metric of `arm` at each of its seeds, in order of seed.
+pub fn values(trials: &[Trial], arm: &str, metric: &str) -> Vec<(u64, f64)> {
+    let mut values: Vec<(u64, f64)> = trials
+        .iter()
+        .filter(|t| t.arm == arm)
+        .filter_map(|t| Some((t.seed, t.metrics.get(metric).copied().filter(|v| v.is_finite())?)))
+        .collect();
+    values.sort_by_key(|(seed, _)| *seed);
+    values
+}
+
+/// The few-shot or zero-shot value of the model that RL starts from: mean over seeds of its own evaluation, or of step 0.
+pub fn before_rl(input: &ExperimentInput, arm: &str, metric: &str, benchmark: &str) -> Option<f64> {
+    let trials = &input.results.trials;
+    let stage = stage_before_rl(trials, arm).unwrap_or_else(|| "base".to_string());
+    let names = [format!("{stage}.{metric}/{benchmark}"), format!("rl0.{metric}/{benchmark}")];
+    names.iter().find_map(|name| {
+        let values = values(trials, arm, name);
+        let sum: f64 = values.iter().map(|(_, v)| v).sum();
+        (!values.is_empty()).then(|| sum / values.len() as f64)
+    })
+}
+
+/// Seeds of `arm` that diverged.
+pub fn diverged(trials: &[Trial], arm: &ArmInput) -> usize {
+    trials.iter().filter(|t| t.arm == arm.id && t.outcome == Outcome::Diverged).count()
+}
+
+/// Whether any trial of the experiment was imported.
+pub fn imported(input: &ExperimentInput) -> bool {
+    input.results.trials.iter().any(|t| t.imported)
+}

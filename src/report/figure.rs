@@ -1,0 +1,49 @@
+//! What a figure is, and which ones a report has.
+
+use crate::report::scene::{self, Scene, TextStyle, style};
+use crate::report::table::Table;
+use crate::report::{ExperimentInput, data, forest, mixture, palette, panels};
+use crate::verdict::Judged;
+
+/// A drawing with the table of exactly what it draws.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// File name without ending.
+    pub id: &'static str,
+    pub title: String,
+    /// How to read it, in a few sentences.
+    pub caption: String,
+    pub scene: Scene,
+    pub table: Table,
+}
+
+impl Figure {
+    pub fn svg(&self) -> String {
+        scene::svg(&self.scene, &self.title)
+    }
+}
+
+/// The typography of all figures.
+pub fn body() -> TextStyle {
+    style(12.0, palette::INK)
+}
+
+pub fn small() -> TextStyle {
+    style(10.5, palette::MUTED)
+}
+
+/// All figures that the results allow, in the order in which a reader wants them.
+pub fn all(input: &ExperimentInput, judged: &[Judged]) -> Vec<Figure> {
+    let metric = data::headline_metric(input);
+    let mut figures = vec![];
+    figures.extend(forest::claims(judged));
+    figures.extend(panels::curves(input, "curves", metric));
+    figures.extend(forest::final_accuracy(input, metric));
+    figures.extend(forest::gains(input, metric));
+    if metric != "accuracy" {
+        figures.extend(panels::curves(input, "curves-greedy", "accuracy"));
+    }
+    figures.extend(panels::stability(input));
+    figures.extend(mixture::mixtures(input));
+    figures
+}

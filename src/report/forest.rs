@@ -1,0 +1,440 @@
+//! Figures with a row per arm or per claim: dots and intervals against one axis.
+
+use serde_json::Value;
+
+use crate::report::figure::{Figure, body, small};
+use crate::report::font::{self, Weight};
+use crate::report::metric::{self, Unit};
+use crate::report::palette::{self, Color};
+use crate::report::panels::value_text;
+use crate::report::scale::{Scale, fixed, nice, signed, tick_decimals};
+use crate::report::scene::{Anchor, Scene, Shape, style};
+use crate::report::table::{Table, cell};
+use crate::report::{ExperimentInput, data};
+use crate::verdict::{Direction, Estimate, Judged, Verdict};
+
+/// Of the intervals drawn per arm; claims have their own.
+const CONFIDENCE: f64 = 0.95;
+
+/// Where each arm was before RL and where it is after.
+pub fn final_accuracy(input: &ExperimentInput, metric: &str) -> Option<Figure> {
+    let benchmark = data::headline(input)?;
+    let unit = Unit::of(metric);
+    let imported = data::imported(input);
+    let mut table = Table::new(&["arm", "label", "seeds", "before", "after", "low", "high", "values"]);
+    let rows: Vec<(usize, Option<f64>, Estimate, Vec<(u64, f64)>)> = (0..input.arms.len())
+        .filter_map(|arm| {
+            let id = &input.arms[arm].id;
+            let after = data::values(&input.results.trials, id, &format!("rl.{metric}/{benchmark}"));
+            let before = data::values(&input.results.trials, id, &format!("rl0.{metric}/{benchmark}"));
+            let mean = |v: &[(u64, f64)]| (!v.is_empty()).then(|| v.iter().map(|p| p.1).sum::<f64>() / v.len() as f64);
+            let mut estimate = Estimate::of(&after.iter().map(|p| p.1).collect::<Vec<_>>(), CONFIDENCE)?;
+            if imported {
+                (estimate.low, estimate.high) = (None, None);
+            }
+            Some((arm, mean(&before), clamp_share(estimate, unit), after))
+        })
+        .collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let looks = palette::looks(&input.arms);
+    let values = rows.iter().flat_map(|(_, before, e, seeds)| {
+        [Some(e.mean), e.low, e.high, *before].into_iter().flatten().chain(seeds.iter().map(|p| p.1))
+    });
+    let (range, ticks) = nice(values.map(|v| unit.scale(v)).chain([0.0]), 5);
+    let mut frame = Rows::new(input, rows.iter().map(|r| r.0), 46.0, true);
+    frame.axis(range, &ticks, &format!("{} ({})", metric::title(metric), unit.value), None);
+    for (row, (arm, before, e, seeds)) in rows.iter().enumerate() {
+        let (y, look) = (frame.y(row), looks[*arm]);
+        let x = |v: f64| frame.x.at(unit.scale(v));
+        if let Some(before) = before {
+            let points = vec![(x(*before), y), (x(e.mean), y)];
+            let (color, dash) = (look.color, &[2.5, 2.5][..]);
+            frame.scene.mark(*arm, Shape::Line { points, color, width: 1.1, dash, opacity: 0.8 });
+        }
+        interval(&mut frame.scene, *arm, look.color, y, e.low.map(x), e.high.map(x));
+        for (_, value) in seeds {
+            dot(&mut frame.scene, *arm, x(*value), y + 6.5, 1.9, look.color, None, 0.65);
+        }
+        if let Some(before) = before {
+            let tip = format!("before RL: {}", value_text(unit, *before));
+            dot(&mut frame.scene, *arm, x(*before), y, 3.6, palette::WHITE, Some((look.color, 1.6)), 1.0).tip(tip);
+        }
+        dot(&mut frame.scene, *arm, x(e.mean), y, 4.6, look.color, None, 1.0).tip(estimate_tip(unit, e, false));
+        frame.number(row, *arm, fixed(unit.scale(e.mean), unit.decimals), look.color);
+        let listed = seeds.iter().map(|(seed, v)| format!("{seed}:{v}")).collect::<Vec<_>>().join(" ");
+        let (id, label) = (input.arms[*arm].id.clone(), input.arms[*arm].label.clone());
+        table.push(vec![id, label, e.n.to_string(), cell(*before), cell(e.mean), cell(e.low), cell(e.high), listed]);
+    }
+    let caption = format!(
+        "{} on {}: open circles before RL, filled circles after (mean over seeds), small dots the seeds themselves{}.",
+        metric::title(metric),
+        benchmark_phrase(&benchmark),
+        interval_note(imported),
+    );
+    Some(Figure { id: "final-accuracy", title: "Before and after RL".into(), caption, scene: frame.scene, table })
+}
+
+/// What RL adds to each arm.
+pub fn gains(input: &ExperimentInput, metric: &str) -> Option<Figure> {
+    let benchmark = data::headline(input)?;
+    let unit = Unit::of(metric);
+    let imported = data::imported(input);
+    let mut table = Table::new(&["arm", "label", "seeds", "gain", "low", "high", "values"]);
+    let rows: Vec<(usize, Estimate, Vec<(u64, f64)>)> = (0..input.arms.len())
+        .filter_map(|arm| {
+            let seeds = data::values(&input.results.trials, &input.arms[arm].id, &format!("gain.{metric}/{benchmark}"));
+            let mut estimate = Estimate::of(&seeds.iter().map(|p| p.1).collect::<Vec<_>>(), CONFIDENCE)?;
+            if imported {
+                (estimate.low, estimate.high) = (None, None);
+            }
+            Some((arm, estimate, seeds))
+        })
+        .collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let looks = palette::looks(&input.arms);
+    let values = rows
+        .iter()
+        .flat_map(|(_, e, seeds)| [Some(e.mean), e.low, e.high].into_iter().flatten().chain(seeds.iter().map(|p| p.1)));
+    let (range, ticks) = nice(values.map(|v| unit.scale(v)).chain([0.0]), 5);
+    let mut frame = Rows::new(input, rows.iter().map(|r| r.0), 46.0, true);
+    frame.axis(range, &ticks, &format!("Gain by RL ({})", unit.difference), Some(0.0));
+    for (row, (arm, e, seeds)) in rows.iter().enumerate() {
+        let (y, look) = (frame.y(row), looks[*arm]);
+        let x = |v: f64| frame.x.at(unit.scale(v));
+        interval(&mut frame.scene, *arm, look.color, y, e.low.map(x), e.high.map(x));
+        for (_, value) in seeds {
+            dot(&mut frame.scene, *arm, x(*value), y + 6.5, 1.9, look.color, None, 0.65);
+        }
+        dot(&mut frame.scene, *arm, x(e.mean), y, 4.6, look.color, None, 1.0).tip(estimate_tip(unit, e, true));
+        frame.number(row, *arm, signed(unit.scale(e.mean), unit.decimals), look.color);
+        let listed = seeds.iter().map(|(seed, v)| format!("{seed}:{v}")).collect::<Vec<_>>().join(" ");
+        let (id, label) = (input.arms[*arm].id.clone(), input.arms[*arm].label.clone());
+        table.push(vec![id, label, e.n.to_string(), cell(e.mean), cell(e.low), cell(e.high), listed]);
+    }
+    let caption = format!(
+        "{} on {} after RL minus before, paired by seed; small dots are seeds{}.",
+        metric::title(metric),
+        benchmark_phrase(&benchmark),
+        interval_note(imported),
+    );
+    Some(Figure { id: "gain", title: "What RL adds".into(), caption, scene: frame.scene, table })
+}
+
+/// Each claim: the effect with its interval, the smallest effect that matters, the paper's effect, the verdict.
+pub fn claims(judged: &[Judged]) -> Option<Figure> {
+    if judged.is_empty() {
+        return None;
+    }
+    let mut table = Table::new(&[
+        "claim",
+        "statement",
+        "metric",
+        "estimate",
+        "low",
+        "high",
+        "smallest_effect",
+        "paper_effect",
+        "seeds",
+        "verdict",
+    ]);
+    // One axis per unit: points of accuracy and tokens of length cannot share one.
+    let mut units: Vec<(Unit, Vec<&Judged>)> = vec![];
+    for j in judged {
+        let unit = Unit::of(&j.claim.metric);
+        match units.iter_mut().find(|(known, _)| known.difference == unit.difference) {
+            Some((_, rows)) => rows.push(j),
+            None => units.push((unit, vec![j])),
+        }
+    }
+    let (left, plot, right) = (248.0, 270.0, 130.0);
+    let (row_height, top, foot) = (50.0, 14.0, 46.0);
+    let height = units.iter().map(|(_, rows)| top + rows.len() as f64 * row_height + foot).sum::<f64>();
+    let mut scene = Scene::new(left + plot + right, height);
+    let mut offset = 0.0;
+    for (unit, rows) in &units {
+        let (y0, y1) = (offset + top, offset + top + rows.len() as f64 * row_height);
+        let values = rows.iter().flat_map(|j| {
+            let e = j.comparison.estimate;
+            let ends = e.into_iter().flat_map(|e| [Some(e.mean), e.low, e.high]).flatten();
+            ends.chain(paper_effect(j)).chain(bounds(j)).map(|v| unit.scale(v)).collect::<Vec<_>>()
+        });
+        // An interval of two seeds is so wide that it would hide all others; what leaves the axis gets an arrow.
+        let solid = rows.iter().flat_map(|j| {
+            let e = j.comparison.estimate.map(|e| e.mean);
+            e.into_iter().chain(paper_effect(j)).chain(bounds(j)).map(|v| unit.scale(v)).collect::<Vec<_>>()
+        });
+        let reach = solid.fold(0.0f64, |reach, v| reach.max(v.abs())) * 2.0;
+        let limited = values.map(|v| if reach > 0.0 { v.clamp(-reach, reach) } else { v });
+        let (range, ticks) = nice(limited.chain([0.0]), 5);
+        let x = Scale { from: range, to: [left, left + plot] };
+        for &tick in &ticks {
+            let at = x.at(tick);
+            let zero = tick.abs() < 1e-9;
+            let (color, width) = if zero { (palette::FAINT, 1.2) } else { (palette::GRID, 0.8) };
+            scene.line((at, y0), (at, y1), color, width);
+            scene.text(at, y1 + 15.0, signed(tick, tick_decimals(&ticks)), small().anchor(Anchor::Middle));
+        }
+        let name = if unit.difference.is_empty() { "Effect".into() } else { format!("Effect ({})", unit.difference) };
+        scene.text(left + plot / 2.0, y1 + 31.0, name, small().anchor(Anchor::Middle));
+        for (row, j) in rows.iter().enumerate() {
+            let y = y0 + (row as f64 + 0.5) * row_height;
+            if row > 0 {
+                let line = y - row_height / 2.0;
+                scene.line((0.0, line), (left + plot + right, line), palette::GRID, 0.8);
+            }
+            claim_row(&mut scene, j, *unit, &x, y, left, left + plot);
+            let e = j.comparison.estimate;
+            table.push(vec![
+                j.claim.claim.clone(),
+                j.claim.statement.clone(),
+                j.claim.metric.clone(),
+                cell(e.map(|e| e.mean)),
+                cell(e.and_then(|e| e.low)),
+                cell(e.and_then(|e| e.high)),
+                cell(j.claim.smallest_effect),
+                cell(paper_effect(j)),
+                j.comparison.n_seeds().to_string(),
+                j.verdict.name().to_string(),
+            ]);
+        }
+        offset += top + rows.len() as f64 * row_height + foot;
+    }
+    let confidence = judged.first().map_or(CONFIDENCE, |j| j.claim.confidence);
+    let caption = format!(
+        "Dots are mean differences between the two sides of a claim, paired by seed; lines their {:.0}% intervals (Student's t \
+         over seeds), with an arrow where they leave the axis. The tinted range is where the claim counts as large enough to \
+         matter. Diamonds: the paper's effect, where it gives a number in the same unit. {} claims were fixed before the run; \
+         verdicts are per claim, Holm-adjusted p-values are in the table.",
+        confidence * 100.0,
+        judged.len(),
+    );
+    Some(Figure { id: "claims", title: "The claims and their verdicts".into(), caption, scene, table })
+}
+
+fn claim_row(scene: &mut Scene, j: &Judged, unit: Unit, x: &Scale, y: f64, left: f64, right: f64) {
+    let color = verdict_color(&j.verdict);
+    let lines = font::wrap(&j.claim.statement, 11.5, Weight::Regular, left - 20.0, 3);
+    let first = y - (lines.len() as f64 - 1.0) * 7.0 + 4.0;
+    for (index, line) in lines.iter().enumerate() {
+        scene.text(0.0, first + index as f64 * 14.0, line.clone(), style(11.5, palette::INK)).tip(&j.claim.statement);
+    }
+    // Where the claim would count.
+    let s = unit.scale(j.claim.smallest_effect);
+    let tint = match j.claim.direction {
+        Direction::Greater => [s, x.from[1]],
+        Direction::Less => [x.from[0], -s],
+        Direction::Same => [-s, s],
+    };
+    let [a, b] = tint.map(|v| x.at(v.clamp(x.from[0], x.from[1])));
+    if b > a {
+        let points = vec![(a, y - 17.0), (b, y - 17.0), (b, y + 17.0), (a, y + 17.0)];
+        scene.add(Shape::Area { points, fill: Color(0x00, 0x72, 0xB2), opacity: 0.07 });
+    }
+    for edge in bounds(j) {
+        let at = x.at(unit.scale(edge));
+        scene.line((at, y - 17.0), (at, y + 17.0), palette::FAINT, 1.0);
+    }
+    if let Some(paper) = paper_effect(j) {
+        let at = x.at(unit.scale(paper));
+        let (r, yy) = (5.0, y + 9.0);
+        let points = vec![(at, yy - r), (at + r, yy), (at, yy + r), (at - r, yy), (at, yy - r)];
+        scene.add(Shape::Area { points: points.clone(), fill: palette::WHITE, opacity: 1.0 });
+        let tip = format!("paper: {}", signed(unit.scale(paper), unit.decimals));
+        scene.add(Shape::Line { points, color: palette::MUTED, width: 1.5, dash: &[], opacity: 1.0 }).tip(tip);
+    }
+    if let Some(e) = j.comparison.estimate {
+        let clamp = |v: f64| unit.scale(v).clamp(x.from[0], x.from[1]);
+        if let (Some(low), Some(high)) = (e.low, e.high) {
+            let (a, b) = (x.at(clamp(low)), x.at(clamp(high)));
+            scene.line((a, y - 2.0), (b, y - 2.0), color, 2.2);
+            for (end, cut, turn) in [(a, unit.scale(low) < x.from[0], -1.0), (b, unit.scale(high) > x.from[1], 1.0)] {
+                if cut {
+                    let points = vec![(end, y - 7.0), (end + turn * 7.0, y - 2.0), (end, y + 3.0)];
+                    scene.add(Shape::Area { points, fill: color, opacity: 1.0 });
+                }
+            }
+        }
+        let tip = estimate_tip(unit, &e, true);
+        let (fill, stroke) = match j.verdict {
+            Verdict::Inconclusive { .. } => (palette::WHITE, Some((color, 2.0))),
+            _ => (color, None),
+        };
+        scene.add(Shape::Circle { x: x.at(clamp(e.mean)), y: y - 2.0, r: 4.8, fill, stroke, opacity: 1.0 }).tip(tip);
+    }
+    let word = match &j.verdict {
+        Verdict::Supported => "supported",
+        Verdict::Refuted => "refuted",
+        Verdict::Inconclusive { .. } => "inconclusive",
+        Verdict::NotRun { .. } => "not run",
+    };
+    scene.text(right + 20.0, y - 3.0, word, style(12.0, color.ink()).bold()).tip(&j.reason);
+    let detail = match (&j.comparison.estimate, &j.verdict) {
+        (None, _) => "no results".to_string(),
+        (Some(e), Verdict::Inconclusive { seeds_needed: Some(n) }) => {
+            format!("{}, {} of ~{n} seeds", signed(unit.scale(e.mean), unit.decimals), e.n)
+        }
+        (Some(e), _) => {
+            format!("{}, {} seed{}", signed(unit.scale(e.mean), unit.decimals), e.n, if e.n == 1 { "" } else { "s" })
+        }
+    };
+    scene.text(right + 20.0, y + 12.0, detail, small());
+}
+
+/// The edges of the range in which a claim holds.
+fn bounds(j: &Judged) -> Vec<f64> {
+    let s = j.claim.smallest_effect;
+    match j.claim.direction {
+        Direction::Greater => vec![s],
+        Direction::Less => vec![-s],
+        Direction::Same => vec![-s, s],
+    }
+}
+
+/// The paper's a − b in the metric's own unit, where it gives both numbers (or `effect`) in a unit that can be compared:
+/// percentages with shares. Lengths are not: the paper's tokens are not those of another model.
+pub fn paper_effect(j: &Judged) -> Option<f64> {
+    if !Unit::of(&j.claim.metric).percent {
+        return None;
+    }
+    let paper = &j.claim.paper;
+    let number = |key: &str| paper.get(key).and_then(Value::as_f64);
+    let effect = number("effect").or_else(|| Some(number("a")? - number("b")?))?;
+    let unit = paper.get("unit").and_then(Value::as_str).unwrap_or("").to_lowercase();
+    let percent = unit.contains('%') || unit.contains("percent") || unit.contains("point");
+    Some(if percent { effect / 100.0 } else { effect })
+}
+
+pub fn verdict_color(verdict: &Verdict) -> Color {
+    match verdict {
+        Verdict::Supported => Color(0x00, 0x7F, 0x5C),
+        Verdict::Refuted => Color(0xC4, 0x4E, 0x00),
+        Verdict::Inconclusive { .. } => Color(0x5F, 0x66, 0x6E),
+        Verdict::NotRun { .. } => Color(0x9A, 0xA0, 0xA6),
+    }
+}
+
+/// A share's interval cannot leave 0 to 1, though t does not know.
+fn clamp_share(e: Estimate, unit: Unit) -> Estimate {
+    if !unit.percent {
+        return e;
+    }
+    Estimate { low: e.low.map(|v| v.max(0.0)), high: e.high.map(|v| v.min(1.0)), ..e }
+}
+
+fn estimate_tip(unit: Unit, e: &Estimate, difference: bool) -> String {
+    let text = |v: f64| {
+        let v = unit.scale(v);
+        if difference { signed(v, unit.decimals) } else { fixed(v, unit.decimals) }
+    };
+    let unit = if difference { unit.difference } else { unit.value };
+    let seeds = format!("{} seed{}", e.n, if e.n == 1 { "" } else { "s" });
+    match (e.low, e.high) {
+        (Some(low), Some(high)) => format!("{} {unit} [{}, {}], {seeds}", text(e.mean), text(low), text(high)),
+        _ => format!("{} {unit}, {seeds}", text(e.mean)),
+    }
+}
+
+fn benchmark_phrase(benchmark: &str) -> String {
+    if benchmark == "all" { "all benchmarks (equal weights)".into() } else { metric::benchmark(benchmark) }
+}
+
+fn interval_note(imported: bool) -> &'static str {
+    if imported { "; imported runs, so no intervals" } else { "; lines are 95% intervals (Student's t over seeds)" }
+}
+
+fn interval(scene: &mut Scene, arm: usize, color: Color, y: f64, low: Option<f64>, high: Option<f64>) {
+    if let (Some(low), Some(high)) = (low, high) {
+        let points = vec![(low, y), (high, y)];
+        scene.mark(arm, Shape::Line { points, color, width: 2.0, dash: &[], opacity: 1.0 });
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn dot(
+    scene: &mut Scene,
+    arm: usize,
+    x: f64,
+    y: f64,
+    r: f64,
+    fill: Color,
+    stroke: Option<(Color, f64)>,
+    opacity: f64,
+) -> &mut crate::report::scene::Item {
+    scene.mark(arm, Shape::Circle { x, y, r, fill, stroke, opacity })
+}
+
+/// A frame with a named row per arm.
+struct Rows {
+    scene: Scene,
+    x: Scale,
+    top: f64,
+    bottom: f64,
+    left: f64,
+    right: f64,
+}
+
+const ROW: f64 = 25.0;
+const PLOT: f64 = 300.0;
+
+impl Rows {
+    fn new(input: &ExperimentInput, arms: impl Iterator<Item = usize>, number: f64, named: bool) -> Rows {
+        let arms: Vec<usize> = arms.collect();
+        let looks = palette::looks(&input.arms);
+        let labels: Vec<String> =
+            arms.iter().map(|&arm| font::fit(&input.arms[arm].label, body().size, Weight::Regular, 230.0)).collect();
+        let widest = labels.iter().map(|label| body().width(label)).fold(0.0, f64::max);
+        let left = if named { widest + 14.0 } else { 14.0 };
+        let (top, bottom) = (6.0, 6.0 + arms.len() as f64 * ROW);
+        let mut scene = Scene::new(left + PLOT + number + 6.0, bottom + 40.0);
+        for (row, (arm, label)) in arms.iter().zip(&labels).enumerate() {
+            let y = top + (row as f64 + 0.5) * ROW;
+            let text =
+                body().color(looks[*arm].color.ink()).anchor(Anchor::End).at(left - 10.0, y + 4.2, label.clone());
+            scene.mark(*arm, text);
+        }
+        Rows { scene, x: Scale { from: [0.0, 1.0], to: [left, left + PLOT] }, top, bottom, left, right: left + PLOT }
+    }
+
+    fn axis(&mut self, range: [f64; 2], ticks: &[f64], name: &str, zero: Option<f64>) {
+        self.x.from = range;
+        for &tick in ticks {
+            let at = self.x.at(tick);
+            let strong = zero.is_some_and(|zero| (tick - zero).abs() < 1e-9);
+            let (color, width) = if strong { (palette::FAINT, 1.2) } else { (palette::GRID, 0.8) };
+            self.scene.items.insert(
+                0,
+                crate::report::scene::Item {
+                    shape: Shape::Line {
+                        points: vec![(at, self.top), (at, self.bottom)],
+                        color,
+                        width,
+                        dash: &[],
+                        opacity: 1.0,
+                    },
+                    role: Default::default(),
+                    series: None,
+                    panel: None,
+                    tip: None,
+                },
+            );
+            let text =
+                if zero.is_some() { signed(tick, tick_decimals(ticks)) } else { fixed(tick, tick_decimals(ticks)) };
+            self.scene.text(at, self.bottom + 15.0, text, small().anchor(Anchor::Middle));
+        }
+        self.scene.text((self.left + self.right) / 2.0, self.bottom + 31.0, name, small().anchor(Anchor::Middle));
+    }
+
+    fn y(&self, row: usize) -> f64 {
+        self.top + (row as f64 + 0.5) * ROW
+    }
+
+    fn number(&mut self, row: usize, arm: usize, text: String, color: Color) {
+        let y = self.y(row) + 4.2;
+        let shape = body().bold().color(color.ink()).anchor(Anchor::End).at(self.right + 46.0, y, text);
+        self.scene.mark(arm, shape);
+    }
+}
