@@ -3,11 +3,15 @@
 //! Data goes to standard output, talk to standard error, and everything reads without colour.
 
 mod args;
+mod compare;
 mod failure;
+mod plan;
 mod progress;
 #[cfg(feature = "engine")]
 mod run;
+mod score;
 mod session;
+mod store;
 
 use args::{Cli, Verb};
 use clap::Parser;
@@ -27,6 +31,13 @@ fn dispatch(verb: &Verb) -> Result<(), Failure> {
     match verb {
         #[cfg(feature = "engine")]
         Verb::Run(args) => run::run(args),
+        Verb::Plan(args) => plan::plan(args),
+        Verb::Explain(args) => plan::explain(args),
+        Verb::Status(args) => store::status(args),
+        Verb::Compare(args) => compare::compare(args),
+        Verb::Verify(args) => store::verify(args),
+        Verb::Gc(args) => store::gc(args),
+        Verb::Score(args) => score::score(args),
         _ => Err(Failure::usage("not there yet")),
     }
 }

@@ -162,8 +162,17 @@ mod tests {
             let m: Vec<f32> = (0..r * c).map(|i| ((i * 7919) % 1000) as f32 / 1000.0 - 0.5).collect();
             let mut best = f64::MAX;
             for _ in 0..10 {
-                let cpu = || std::fs::read_to_string("/proc/thread-self/schedstat").unwrap().split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9;
- let t = cpu();
+                let cpu = || {
+                    std::fs::read_to_string("/proc/thread-self/schedstat")
+                        .unwrap()
+                        .split(' ')
+                        .next()
+                        .unwrap()
+                        .parse::<f64>()
+                        .unwrap()
+                        / 1e9
+                };
+                let t = cpu();
                 std::hint::black_box(orthogonalise(&m, r, c, 5));
                 best = best.min(cpu() - t);
             }
