@@ -1,5 +1,7 @@
 //! Optimizers against a reference in double precision (`tests/reference/muon.py`) and against sums done by hand.
 
+#![cfg(feature = "engine")]
+
 use ablate::model::Params;
 use ablate::recipe::Optimizer;
 use ablate::recipe::optimizer::{AdamW, DecayMask};

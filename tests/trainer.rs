@@ -2,6 +2,8 @@
 //!
 //! `ABLATE_BLESS=1 cargo test --release --test trainer golden` rewrites `tests/golden/train.json`.
 
+#![cfg(feature = "engine")]
+
 use ablate::data::{Mix, Shards, world};
 use ablate::model::{Batch, Decoder, Params};
 use ablate::recipe::corpus::{Qa, Solution, Style, Web, WorldCorpus};
