@@ -5,3 +5,6 @@ pub mod trial;
 
 pub use lower::lower;
 pub use trial::{PlannedStage, TrialPlan};
+
+#[cfg(test)]
+mod lower_tests;

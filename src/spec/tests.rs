@@ -117,7 +117,7 @@ fn an_unknown_lab_is_told_from_a_file_that_is_not_there() {
 fn a_lab_lies_over_the_one_it_extends() {
     let text = "extends: proxy\nrl: { group_size: 4 }\nfamilies: { llama: { pretrain: { budget: 2M tokens } } }\n";
     let lab = Lab::parse(&Source::new("mine.yaml", text)).unwrap();
-    assert_eq!((lab.name.as_str(), lab.rl.group_size, lab.rl.prompts_per_step), ("proxy", 4, 16));
+    assert_eq!((lab.name.as_str(), lab.rl.group_size, lab.rl.prompts_per_step), ("mine", 4, 16));
     let wrong = Lab::parse(&Source::new("mine.yaml", "extends: proxi\n")).unwrap_err().to_string();
     assert!(wrong.contains("did you mean `proxy`?"), "{wrong}");
 }
