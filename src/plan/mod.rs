@@ -18,3 +18,6 @@ pub use freshness::{Assessment, Change, Freshness, History, Question, StaleReaso
 pub use graph::{Graph, GraphError, Node};
 pub use lower::lower;
 pub use trial::{PlannedStage, TrialPlan};
+
+#[cfg(test)]
+mod lower_tests;

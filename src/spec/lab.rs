@@ -15,7 +15,7 @@ use super::settings::{
     EvalSettings, Midtrain, RlSettings, Scale, Training, read_eval, read_midtrain, read_rl, read_scale, read_training,
     read_world,
 };
-use super::yaml::{Node, overlay, parse};
+use super::yaml::{Node, Value, overlay, parse};
 use crate::recipe::rl::Prompts;
 use crate::recipe::{CorpusRecipe, Key, Seed, Template};
 use std::collections::BTreeMap;
@@ -126,7 +126,14 @@ fn chain(source: &Arc<Source>, depth: usize, mistakes: &mut Mistakes) -> Option<
         None => read_source(&beside),
     };
     match parent_source {
-        Ok(parent_source) => Some(overlay(&chain(&parent_source, depth + 1, mistakes)?, &node)),
+        Ok(parent_source) => {
+            let mut base = chain(&parent_source, depth + 1, mistakes)?;
+            // A lab has a name and a description of its own: results of two labs never share a folder.
+            if let Value::Map(entries) = &mut base.value {
+                entries.retain(|entry| !["lab", "about"].contains(&entry.key.as_str()));
+            }
+            Some(overlay(&base, &node))
+        }
         Err(error) => {
             let message = format!("`{name}` is neither a built-in lab nor a file that can be read ({error})");
             mistakes.add_with_hint(&parent.at, message, known_labs(&name));
