@@ -49,7 +49,7 @@ pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
         println!("  {name}: {mean}  ({} arms)", arms.len());
     }
     match &compared.estimate {
-        Some(estimate) => println!("{}", interval(estimate.mean, estimate.interval, compared.n_seeds())),
+        Some(estimate) => println!("{}", interval(estimate.mean, estimate.low.zip(estimate.high), compared.n_seeds())),
         None => println!("  no seed has all arms of both sides"),
     }
     println!("verdict on a > b: {}", verdict(&judged.verdict));

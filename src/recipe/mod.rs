@@ -137,9 +137,7 @@ impl Recipe {
         match kinds.into_iter().find(|kind| kind.name() == name)? {
             Kind::Corpus => serde_json::from_value(value).map(Recipe::Corpus).ok(),
             Kind::Checkpoint => serde_json::from_value(value).map(Recipe::Checkpoint).ok(),
-            Kind::Pretrain | Kind::Midtrain => {
-                serde_json::from_value(value).map(Recipe::Train).ok()
-            }
+            Kind::Pretrain | Kind::Midtrain => serde_json::from_value(value).map(Recipe::Train).ok(),
             Kind::Rl => serde_json::from_value(value).map(Recipe::Rl).ok(),
             Kind::Eval => serde_json::from_value(value).map(Recipe::Eval).ok(),
         }

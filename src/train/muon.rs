@@ -155,36 +155,4 @@ mod tests {
         update(&rule, 2, 3, &mut values, &[0.0; 6], &mut [0.0; 6]);
         assert_eq!(values, [1.0; 6]);
     }
-<<<<<<< HEAD
-    #[test]
-    #[ignore]
-    fn speed() {
-        for (r, c) in [(64, 64), (128, 128), (352, 128), (128, 352), (512, 2048)] {
-            let m: Vec<f32> = (0..r * c).map(|i| ((i * 7919) % 1000) as f32 / 1000.0 - 0.5).collect();
-            let mut best = f64::MAX;
-            for _ in 0..10 {
-                let cpu = || {
-                    std::fs::read_to_string("/proc/thread-self/schedstat")
-                        .unwrap()
-                        .split(' ')
-                        .next()
-                        .unwrap()
-                        .parse::<f64>()
-                        .unwrap()
-                        / 1e9
-                };
-                let t = cpu();
-                std::hint::black_box(orthogonalise(&m, r, c, 5));
-                best = best.min(cpu() - t);
-            }
-            let (a, b) = (r.min(c) as f64, r.max(c) as f64);
-            println!(
-                "{r}x{c}: {:.3} ms {:.1} GFLOP/s",
-                best * 1e3,
-                5.0 * 2.0 * (2.0 * a * a * b + a * a * a) / best / 1e9
-            );
-        }
-    }
-=======
->>>>>>> train
 }

@@ -1,6 +1,6 @@
 //! The exponential and the softmax of a row.
 
-/// `e^x` for `x <= 88`, to about one unit in the last place; 0 below -87.
+/// `e^x` for `x <= 88`, to a few units in the last place; 0 below -87.
 ///
 /// Range reduction by ln 2 in two parts and a polynomial of degree 6: no branch and no table, so that it vectorises, and
 /// the same bits wherever it is inlined.
@@ -107,7 +107,7 @@ mod tests {
         for i in -8_700..=8_800 {
             let x = i as f32 * 0.01;
             let (ours, exact) = (exp(x) as f64, (x as f64).exp());
-            assert!((ours - exact).abs() <= 2e-7 * exact, "exp({x}) = {ours}, not {exact}");
+            assert!((ours - exact).abs() <= 1e-6 * exact, "exp({x}) = {ours}, not {exact}");
         }
         assert_eq!(exp(-100.0), 0.0);
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
