@@ -1,2 +1,3 @@
 //! Running what is missing.
+pub mod import;
 pub mod results;
