@@ -5,8 +5,10 @@
 mod args;
 mod compare;
 mod failure;
+mod methods;
 mod plan;
 mod progress;
+mod report;
 #[cfg(feature = "engine")]
 mod run;
 mod score;
@@ -33,6 +35,7 @@ fn dispatch(verb: &Verb) -> Result<(), Failure> {
         Verb::Run(args) => run::run(args),
         Verb::Plan(args) => plan::plan(args),
         Verb::Explain(args) => plan::explain(args),
+        Verb::Report(args) => report::report(args),
         Verb::Status(args) => store::status(args),
         Verb::Compare(args) => compare::compare(args),
         Verb::Verify(args) => store::verify(args),

@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod collect;
 pub mod event;
+pub mod import;
 pub mod prepare;
 pub mod recompute;
 pub mod results;

@@ -21,18 +21,19 @@ pub struct CurveMean {
     pub max: f64,
     /// Seeds with a value here.
     pub n: usize,
+    /// Seeds whose curve has not ended before this step.
+    pub alive: usize,
 }
 
 /// The curve of `arm` in `stage`. Values of one step are averaged in the order of the file.
 pub fn curve(points: &[CurvePoint], arm: &str, stage: &str, benchmark: &str, metric: &str) -> Curve {
     let mut steps: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-    let mut seeds: Vec<u64> = vec![];
+    let mut ends: BTreeMap<u64, u64> = BTreeMap::new();
     for p in points {
         if p.arm == arm && p.stage == stage && p.benchmark == benchmark && p.metric == metric && p.value.is_finite() {
             steps.entry(p.step).or_default().push(p.value);
-            if !seeds.contains(&p.seed) {
-                seeds.push(p.seed);
-            }
+            let end = ends.entry(p.seed).or_default();
+            *end = p.step.max(*end);
         }
     }
     let points = steps.into_iter().map(|(step, values)| CurveMean {
@@ -41,8 +42,9 @@ pub fn curve(points: &[CurvePoint], arm: &str, stage: &str, benchmark: &str, met
         min: values.iter().copied().fold(f64::INFINITY, f64::min),
         max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         n: values.len(),
+        alive: ends.values().filter(|end| **end >= step).count(),
     });
-    Curve { points: points.collect(), seeds: seeds.len() }
+    Curve { points: points.collect(), seeds: ends.len() }
 }
 
 /// Benchmarks of RL curves in order of appearance, `all` left out.
@@ -106,8 +108,8 @@ pub fn before_rl(input: &ExperimentInput, arm: &str, metric: &str, benchmark: &s
 }
 
 /// Seeds of `arm` that diverged.
-pub fn diverged(trials: &[Trial], arm: &ArmInput) -> usize {
-    trials.iter().filter(|t| t.arm == arm.id && t.outcome == Outcome::Diverged).count()
+pub fn diverged(trials: &[Trial], arm: &ArmInput) -> Vec<u64> {
+    trials.iter().filter(|t| t.arm == arm.id && t.outcome == Outcome::Diverged).map(|t| t.seed).collect()
 }
 
 /// Whether any trial of the experiment was imported.

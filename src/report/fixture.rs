@@ -232,17 +232,13 @@ fn claims(arms: usize) -> Vec<ClaimInput> {
     claims
 }
 
+/// Development aid: with `ABLATE_LOOK=DIR` the made-up reports are written there, to be looked at.
 #[test]
 fn look() {
     let Ok(dir) = std::env::var("ABLATE_LOOK") else { return };
-    for (name, input) in
-        [("big", experiment(2, 8, 3, 4)), ("small", experiment(1, 4, 5, 1)), ("mid", experiment(1, 8, 3, 3))]
-    {
-        let dir = std::path::Path::new(&dir).join(name);
-        std::fs::create_dir_all(&dir).unwrap();
-        for figure in crate::report::render(&input).figures {
-            std::fs::write(dir.join(format!("{}.svg", figure.id)), figure.svg()).unwrap();
-            crate::report::png::write(&figure.scene, &dir.join(format!("{}.png", figure.id))).unwrap();
-        }
+    for (lab, families, arms, seeds, benchmarks) in [("big", 2, 8, 3, 4), ("small", 1, 4, 5, 1), ("mid", 1, 8, 3, 3)] {
+        let mut input = experiment(families, arms, seeds, benchmarks);
+        input.lab = lab.into();
+        crate::report::write(&input, &crate::report::render(&input), std::path::Path::new(&dir)).unwrap();
     }
 }

@@ -7,8 +7,8 @@ use crate::report::font::{self, Weight};
 use crate::report::metric::{self, Unit};
 use crate::report::palette::{self, Color};
 use crate::report::panels::value_text;
-use crate::report::scale::{Scale, fixed, nice, signed, tick_decimals};
-use crate::report::scene::{Anchor, Scene, Shape, style};
+use crate::report::scale::{Scale, fixed, nice, signed, snug, tick_decimals};
+use crate::report::scene::{Anchor, Item, Scene, Shape, style};
 use crate::report::table::{Table, cell};
 use crate::report::{ExperimentInput, data};
 use crate::verdict::{Direction, Estimate, Judged, Verdict};
@@ -42,7 +42,7 @@ pub fn final_accuracy(input: &ExperimentInput, metric: &str) -> Option<Figure> {
     let values = rows.iter().flat_map(|(_, before, e, seeds)| {
         [Some(e.mean), e.low, e.high, *before].into_iter().flatten().chain(seeds.iter().map(|p| p.1))
     });
-    let (range, ticks) = nice(values.map(|v| unit.scale(v)).chain([0.0]), 5);
+    let (range, ticks) = snug(values.map(|v| unit.scale(v)).chain([0.0]), 6);
     let mut frame = Rows::new(input, rows.iter().map(|r| r.0), 46.0, true);
     frame.axis(range, &ticks, &format!("{} ({})", metric::title(metric), unit.value), None);
     for (row, (arm, before, e, seeds)) in rows.iter().enumerate() {
@@ -99,7 +99,7 @@ pub fn gains(input: &ExperimentInput, metric: &str) -> Option<Figure> {
     let values = rows
         .iter()
         .flat_map(|(_, e, seeds)| [Some(e.mean), e.low, e.high].into_iter().flatten().chain(seeds.iter().map(|p| p.1)));
-    let (range, ticks) = nice(values.map(|v| unit.scale(v)).chain([0.0]), 5);
+    let (range, ticks) = snug(values.map(|v| unit.scale(v)).chain([0.0]), 6);
     let mut frame = Rows::new(input, rows.iter().map(|r| r.0), 46.0, true);
     frame.axis(range, &ticks, &format!("Gain by RL ({})", unit.difference), Some(0.0));
     for (row, (arm, e, seeds)) in rows.iter().enumerate() {
@@ -180,6 +180,10 @@ pub fn claims(judged: &[Judged]) -> Option<Figure> {
         }
         let name = if unit.difference.is_empty() { "Effect".into() } else { format!("Effect ({})", unit.difference) };
         scene.text(left + plot / 2.0, y1 + 31.0, name, small().anchor(Anchor::Middle));
+        if rows.iter().any(|j| paper_effect(j).is_some()) {
+            diamond(&mut scene, left + plot + 25.0, y1 + 27.5);
+            scene.text(left + plot + 35.0, y1 + 31.0, "the paper's effect", small());
+        }
         for (row, j) in rows.iter().enumerate() {
             let y = y0 + (row as f64 + 0.5) * row_height;
             if row > 0 {
@@ -220,7 +224,7 @@ fn claim_row(scene: &mut Scene, j: &Judged, unit: Unit, x: &Scale, y: f64, left:
     let lines = font::wrap(&j.claim.statement, 11.5, Weight::Regular, left - 20.0, 3);
     let first = y - (lines.len() as f64 - 1.0) * 7.0 + 4.0;
     for (index, line) in lines.iter().enumerate() {
-        scene.text(0.0, first + index as f64 * 14.0, line.clone(), style(11.5, palette::INK)).tip(&j.claim.statement);
+        scene.text(2.0, first + index as f64 * 14.0, line.clone(), style(11.5, palette::INK)).tip(&j.claim.statement);
     }
     // Where the claim would count.
     let s = unit.scale(j.claim.smallest_effect);
@@ -240,11 +244,7 @@ fn claim_row(scene: &mut Scene, j: &Judged, unit: Unit, x: &Scale, y: f64, left:
     }
     if let Some(paper) = paper_effect(j) {
         let at = x.at(unit.scale(paper));
-        let (r, yy) = (5.0, y + 9.0);
-        let points = vec![(at, yy - r), (at + r, yy), (at, yy + r), (at - r, yy), (at, yy - r)];
-        scene.add(Shape::Area { points: points.clone(), fill: palette::WHITE, opacity: 1.0 });
-        let tip = format!("paper: {}", signed(unit.scale(paper), unit.decimals));
-        scene.add(Shape::Line { points, color: palette::MUTED, width: 1.5, dash: &[], opacity: 1.0 }).tip(tip);
+        diamond(scene, at, y + 9.0).tip(format!("the paper: {}", signed(unit.scale(paper), unit.decimals)));
     }
     if let Some(e) = j.comparison.estimate {
         let clamp = |v: f64| unit.scale(v).clamp(x.from[0], x.from[1]);
@@ -282,6 +282,13 @@ fn claim_row(scene: &mut Scene, j: &Judged, unit: Unit, x: &Scale, y: f64, left:
         }
     };
     scene.text(right + 20.0, y + 12.0, detail, small());
+}
+
+fn diamond(scene: &mut Scene, x: f64, y: f64) -> &mut Item {
+    let r = 5.0;
+    let points = vec![(x, y - r), (x + r, y), (x, y + r), (x - r, y), (x, y - r)];
+    scene.add(Shape::Area { points: points.clone(), fill: palette::WHITE, opacity: 1.0 });
+    scene.add(Shape::Line { points, color: palette::MUTED, width: 1.5, dash: &[], opacity: 1.0 })
 }
 
 /// The edges of the range in which a claim holds.
@@ -363,7 +370,7 @@ fn dot(
     fill: Color,
     stroke: Option<(Color, f64)>,
     opacity: f64,
-) -> &mut crate::report::scene::Item {
+) -> &mut Item {
     scene.mark(arm, Shape::Circle { x, y, r, fill, stroke, opacity })
 }
 
@@ -407,7 +414,7 @@ impl Rows {
             let (color, width) = if strong { (palette::FAINT, 1.2) } else { (palette::GRID, 0.8) };
             self.scene.items.insert(
                 0,
-                crate::report::scene::Item {
+                Item {
                     shape: Shape::Line {
                         points: vec![(at, self.top), (at, self.bottom)],
                         color,

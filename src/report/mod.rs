@@ -26,12 +26,14 @@ pub mod png;
 pub mod scale;
 pub mod scene;
 pub mod table;
+pub mod text;
 pub mod write;
 
 use serde_json::Value;
 
 use crate::verdict::{ClaimInput, Judged, Results, judge_all};
 pub use figure::Figure;
+pub use write::{Error, Written, write};
 
 /// Everything a report is made of. `cli` fills it from the experiment file and the results.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -45,7 +47,7 @@ pub struct ExperimentInput {
     pub claims: Vec<ClaimInput>,
     /// What the paper found on the whole question, as prose; may be empty.
     pub paper: String,
-    /// The methods section, Markdown paragraphs; may be empty.
+    /// The methods section: plain paragraphs separated by empty lines, list items start with `- `; may be empty.
     pub methods: String,
     /// What each training stage of each arm reads.
     pub mixtures: Vec<MixtureRow>,

@@ -6,7 +6,7 @@
 
 use crate::report::figure::{Figure, body, small};
 use crate::report::palette::{self, Look};
-use crate::report::scale::{self, Scale, fixed, nice, spread};
+use crate::report::scale::{self, Scale, fixed, nice, snug, spread};
 use crate::report::scene::{Anchor, PanelMap, Role, Scene, Shape, style};
 use crate::report::table::{Table, cell};
 use crate::report::{ArmInput, ExperimentInput, data, font, metric};
@@ -19,7 +19,11 @@ struct Panel<'a> {
     cell: (usize, usize),
     benchmark: String,
     metric: &'a str,
+    /// Of its column; only in the first row.
     heading: String,
+    /// Named after its metric, instead of sharing the title of its row.
+    own_title: bool,
+    last_row: bool,
     /// Per arm.
     curves: Vec<data::Curve>,
     bases: Vec<Option<f64>>,
@@ -43,7 +47,9 @@ pub fn curves(input: &ExperimentInput, id: &'static str, accuracy: &str) -> Opti
                 cell: (2 * (index / 4) + row, index % 4),
                 benchmark: benchmark.clone(),
                 metric: name,
-                heading: metric::benchmark(benchmark),
+                own_title: false,
+                last_row: false,
+                heading: if row == 0 { metric::benchmark(benchmark) } else { String::new() },
                 curves: collect(input, benchmark, name),
                 bases: match row {
                     0 => input.arms.iter().map(|arm| data::before_rl(input, &arm.id, name, benchmark)).collect(),
@@ -80,6 +86,8 @@ pub fn stability(input: &ExperimentInput) -> Option<Figure> {
                 cell: (index / 2, index % 2),
                 benchmark,
                 metric: name,
+                own_title: true,
+                last_row: false,
                 heading: String::new(),
                 bases: vec![None; curves.len()],
                 curves,
@@ -102,8 +110,8 @@ fn band_note(input: &ExperimentInput) -> String {
 }
 
 fn cross_note(input: &ExperimentInput) -> &'static str {
-    let any = input.arms.iter().any(|arm| data::diverged(&input.results.trials, arm) > 0);
-    if any { " A cross marks the end of an arm of which a seed diverged." } else { "" }
+    let any = input.arms.iter().any(|arm| !data::diverged(&input.results.trials, arm).is_empty());
+    if any { " A cross marks where a seed diverged; from there on the line is of the others." } else { "" }
 }
 
 fn collect(input: &ExperimentInput, benchmark: &str, metric: &str) -> Vec<data::Curve> {
@@ -115,7 +123,7 @@ fn draw(
     id: &'static str,
     title: &str,
     caption: String,
-    panels: Vec<Panel>,
+    mut panels: Vec<Panel>,
     columns: usize,
 ) -> Option<Figure> {
     let drawn: Vec<usize> =
@@ -123,11 +131,15 @@ fn draw(
     if drawn.is_empty() {
         return None;
     }
+    for index in 0..panels.len() {
+        let (row, column) = panels[index].cell;
+        panels[index].last_row = !panels.iter().any(|p| p.cell.1 == column && p.cell.0 > row);
+    }
     let looks = palette::looks(&input.arms);
     let label_size = if drawn.len() > 10 { 10.5 } else { 11.5 };
     let gap = label_size + 2.5;
     let labels: Vec<String> =
-        input.arms.iter().map(|arm| font::fit(&arm.label, label_size, font::Weight::Regular, 190.0)).collect();
+        input.arms.iter().map(|arm| font::fit(&arm.label, label_size, font::Weight::Regular, 240.0)).collect();
     let label_width =
         drawn.iter().map(|&i| font::width(&labels[i], label_size, font::Weight::Regular)).fold(0.0, f64::max);
     let rows = panels.iter().map(|p| p.cell.0).max().unwrap_or(0) + 1;
@@ -138,9 +150,9 @@ fn draw(
         _ => (180.0, 150.0),
     };
     let panel_height = f64::max(panel_height, drawn.len() as f64 * gap + 4.0);
-    let (left, top, between, row_gap) = (34.0, 40.0, 40.0, 58.0);
+    let own_titles = panels.iter().any(|p| p.own_title);
+    let (left, top, between, row_gap) = (34.0, if own_titles { 24.0 } else { 42.0 }, 40.0, 50.0);
     let right = label_width + 42.0;
-    // Panels of one row share the y title, so it is written once; with two titles a panel it is written for each.
     let width = left + columns as f64 * panel_width + (columns - 1) as f64 * between + right;
     let height = top + rows as f64 * panel_height + (rows - 1) as f64 * row_gap + 42.0;
     let mut scene = Scene::new(width, height);
@@ -159,9 +171,9 @@ fn draw(
         let x = Scale { from: [0.0, last_step], to: [frame[0], frame[2]] };
         let shown = panel.curves.iter().flat_map(|c| &c.points).flat_map(|p| [p.min, p.max]);
         let shown = shown.chain(panel.bases.iter().flatten().copied()).chain(panel.include.iter().copied());
-        let (range, ticks) = nice(shown.map(|v| unit.scale(v)), 4);
+        let (range, ticks) = snug(shown.map(|v| unit.scale(v)), 5);
         let y = Scale { from: range, to: [frame[3], frame[1]] };
-        axes(&mut scene, panel, frame, unit, &x, &x_ticks, &y, &ticks, column == 0 || panel.heading.is_empty());
+        axes(&mut scene, panel, frame, unit, &x, &x_ticks, &y, &ticks, column == 0 || panel.own_title);
         for &arm in &drawn {
             let place = |step: u64, value: f64| (x.at(step as f64), y.at(unit.scale(value)));
             band(&mut scene, &panel.curves[arm], arm, looks[arm], place, drawn.len());
@@ -184,10 +196,14 @@ fn draw(
                 let numbers = [Some(p.mean), Some(p.min), Some(p.max)];
                 table.push(row_of(&input.arms[arm], panel, p.step.to_string(), numbers, p.n));
             }
-            if data::diverged(&input.results.trials, &input.arms[arm]) > 0
-                && let Some(p) = panel.curves[arm].points.last()
-            {
-                cross(&mut scene, arm, looks[arm], place(p.step, p.mean));
+            for seed in data::diverged(&input.results.trials, &input.arms[arm]) {
+                let ends = input.results.curves.iter().filter(|p| {
+                    p.seed == seed && p.arm == input.arms[arm].id && p.stage == "rl" && p.benchmark == panel.benchmark
+                });
+                if let Some(p) = ends.filter(|p| p.metric == panel.metric).max_by_key(|p| p.step) {
+                    let tip = format!("{}: seed {seed} diverged", input.arms[arm].label);
+                    cross(&mut scene, arm, looks[arm], place(p.step, p.value), &tip);
+                }
             }
         }
         if last_of_row {
@@ -195,7 +211,7 @@ fn draw(
                 (x.at(step as f64), y.at(unit.scale(value)))
             });
         }
-        let heading = if panel.heading.is_empty() { metric::title(panel.metric) } else { panel.heading.clone() };
+        let heading = if panel.own_title { metric::title(panel.metric) } else { metric::benchmark(&panel.benchmark) };
         scene.panels.push(PanelMap {
             frame,
             x: x.from,
@@ -252,7 +268,7 @@ fn axes(
 ) {
     let [left, top, right, bottom] = frame;
     if !panel.heading.is_empty() {
-        scene.text(left, top - 10.0, panel.heading.clone(), body().bold());
+        scene.text(left, top - 9.0, panel.heading.clone(), body().bold());
     }
     if titled {
         let name = metric::title(panel.metric);
@@ -261,33 +277,30 @@ fn axes(
             "%" => format!("{name} (%)"),
             word => format!("{name} ({word})"),
         };
-        if panel.heading.is_empty() {
-            scene.text(left, top - 10.0, text, body().bold());
+        if panel.own_title {
+            scene.text(left, top - 9.0, text, body().bold());
         } else {
-            // Above the heading at the left edge, where it names the whole row.
-            scene.text(left - 30.0, top - 27.0, text, small());
+            let y = if panel.heading.is_empty() { top - 12.0 } else { top - 28.0 };
+            scene.text(left - 30.0, y, text, small().color(palette::INK));
         }
     }
     let decimals = scale::tick_decimals(y_ticks);
     for &tick in y_ticks {
         let at = y.at(tick);
-        let zero = tick == y_ticks[0];
-        scene.line(
-            (left, at),
-            (right, at),
-            if zero { palette::FAINT } else { palette::GRID },
-            if zero { 1.0 } else { 0.8 },
-        );
+        scene.line((left, at), (right, at), palette::GRID, 0.8);
         let text = if tick.abs() >= 10_000.0 { scale::amount(tick) } else { fixed(tick, decimals) };
         scene.text(left - 5.0, at + 3.6, text, small().anchor(Anchor::End));
     }
+    scene.line((left, bottom), (right, bottom), palette::FAINT, 1.0);
     let decimals = scale::tick_decimals(x_ticks);
     for &tick in x_ticks.iter().filter(|t| **t <= x.from[1] * 1.001) {
         let at = x.at(tick);
         scene.line((at, bottom), (at, bottom + 3.5), palette::FAINT, 1.0);
         scene.text(at, bottom + 15.5, fixed(tick, decimals), small().anchor(Anchor::Middle));
     }
-    scene.text((left + right) / 2.0, bottom + 30.0, "RL step", small().anchor(Anchor::Middle));
+    if panel.last_row {
+        scene.text((left + right) / 2.0, bottom + 30.0, "RL step", small().anchor(Anchor::Middle));
+    }
 }
 
 fn band(
@@ -298,20 +311,20 @@ fn band(
     place: impl Fn(u64, f64) -> (f64, f64),
     arms: usize,
 ) {
-    if curve.seeds < 2 || curve.points.len() < 2 {
+    if curve.seeds < 2 {
         return;
     }
-    let upper = curve.points.iter().map(|p| place(p.step, p.max));
-    let lower = curve.points.iter().rev().map(|p| place(p.step, p.min));
-    let opacity = if arms > 10 {
-        0.06
-    } else if arms > 5 {
-        0.10
-    } else {
-        0.15
+    let opacity = match arms {
+        11.. => 0.06,
+        6.. => 0.10,
+        _ => 0.15,
     };
-    let item = scene.mark(arm, Shape::Area { points: upper.chain(lower).collect(), fill: look.color, opacity });
-    item.role = Role::Band;
+    for run in curve.points.chunk_by(|a, b| a.alive == b.alive).filter(|run| run.len() > 1 && run[0].alive > 1) {
+        let upper = run.iter().map(|p| place(p.step, p.max));
+        let lower = run.iter().rev().map(|p| place(p.step, p.min));
+        let item = scene.mark(arm, Shape::Area { points: upper.chain(lower).collect(), fill: look.color, opacity });
+        item.role = Role::Band;
+    }
 }
 
 /// The mean: thick where every seed has a value, thin elsewhere.
@@ -329,26 +342,29 @@ fn line(
         scene.mark(arm, Shape::Circle { x, y, r: 3.0, fill: look.color, stroke: None, opacity: 1.0 });
         return;
     }
-    let full = |i: usize| points[i].n == curve.seeds && points[i + 1].n == curve.seeds;
-    let mut start = 0;
-    while start + 1 < points.len() {
-        let thick = full(start);
-        let mut end = start + 1;
-        while end + 1 < points.len() && full(end) == thick {
-            end += 1;
+    // A line is never drawn across the end of a seed: the mean would jump to that of the others.
+    for run in points.chunk_by(|a, b| a.alive == b.alive) {
+        let full = |i: usize| run[i].n == curve.seeds && run[i + 1].n == curve.seeds;
+        let mut start = 0;
+        while start + 1 < run.len() {
+            let thick = full(start);
+            let mut end = start + 1;
+            while end + 1 < run.len() && full(end) == thick {
+                end += 1;
+            }
+            let points = run[start..=end].iter().map(|p| place(p.step, p.mean)).collect();
+            let (width, opacity) = if thick { (2.0, 1.0) } else { (1.0, 0.7) };
+            let item = scene.mark(arm, Shape::Line { points, color: look.color, width, dash: look.dash, opacity });
+            (item.role, item.panel) = (Role::Curve, Some(panel));
+            start = end;
         }
-        let points = points[start..=end].iter().map(|p| place(p.step, p.mean)).collect();
-        let (width, opacity) = if thick { (2.0, 1.0) } else { (1.0, 0.7) };
-        let item = scene.mark(arm, Shape::Line { points, color: look.color, width, dash: look.dash, opacity });
-        (item.role, item.panel) = (Role::Curve, Some(panel));
-        start = end;
     }
 }
 
-fn cross(scene: &mut Scene, arm: usize, look: Look, (x, y): (f64, f64)) {
+fn cross(scene: &mut Scene, arm: usize, look: Look, (x, y): (f64, f64), tip: &str) {
     for (dx, dy) in [(3.5, 3.5), (3.5, -3.5)] {
         let points = vec![(x - dx, y - dy), (x + dx, y + dy)];
-        scene.mark(arm, Shape::Line { points, color: look.color.ink(), width: 1.8, dash: &[], opacity: 1.0 });
+        scene.mark(arm, Shape::Line { points, color: look.color.ink(), width: 1.8, dash: &[], opacity: 1.0 }).tip(tip);
     }
 }
 

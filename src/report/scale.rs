@@ -34,6 +34,25 @@ pub fn nice(values: impl IntoIterator<Item = f64>, count: usize) -> ([f64; 2], V
     ([first * step, last * step], ticks)
 }
 
+/// As [`nice`], but the range ends a little beyond the values where the next tick lies far beyond them; ticks outside are
+/// dropped.
+pub fn snug(values: impl IntoIterator<Item = f64>, count: usize) -> ([f64; 2], Vec<f64>) {
+    let values: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
+    let (range, ticks) = nice(values.iter().copied(), count);
+    let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+    if low >= high {
+        return (range, ticks);
+    }
+    let pad = 0.05 * (high - low);
+    let range = [
+        if low < range[0] + pad { range[0] } else { low - pad },
+        if high > range[1] - pad { range[1] } else { high + pad },
+    ];
+    let inside = |t: &f64| (range[0] - 1e-9..=range[1] + 1e-9).contains(t);
+    let kept: Vec<f64> = ticks.into_iter().filter(inside).collect();
+    (range, kept)
+}
+
 /// 1, 2 or 5 times a power of ten, at least `raw`.
 fn round_step(raw: f64) -> f64 {
     let power = 10f64.powf(raw.log10().floor());
@@ -154,6 +173,15 @@ mod tests {
             let (range, ticks) = nice(odd.iter().copied(), 4);
             assert!(range[0] < range[1] && ticks.len() > 1, "{odd:?}: {range:?}");
         }
+    }
+
+    #[test]
+    fn a_snug_range_wastes_little_and_drops_no_value() {
+        let (range, ticks) = snug([0.0, 105.0], 3);
+        assert_eq!((range, ticks), ([0.0, 110.25], vec![0.0, 50.0, 100.0]));
+        let (range, _) = snug([-0.01, 0.35], 4);
+        assert!(range[0] > -0.04 && range[0] < -0.01 && range[1] < 0.41, "{range:?}");
+        assert_eq!(snug([], 4).0, [0.0, 1.0]);
     }
 
     #[test]

@@ -1,1 +1,97 @@
-//! (in progress)
+//! Writing a report: the only place in the crate that writes under `reports/`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::report::{ExperimentInput, Report, html, markdown, overview, png};
+
+/// A report that cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("failed to write {path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("failed to read {path}: {message}")]
+    Summary { path: PathBuf, message: String },
+    #[error("failed to name a folder after `{0}`: a name has no slash and is not `.` or `..`")]
+    Name(String),
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// `<out>/<experiment>/<lab>`.
+    pub dir: PathBuf,
+    /// Relative to `dir`, in order.
+    pub files: Vec<PathBuf>,
+}
+
+/// Writes one report to `<out>/<experiment>/<lab>/` and the pages over all reports in `out`. Pictures and tables of an
+/// earlier rendering that no longer exist are removed.
+pub fn write(input: &ExperimentInput, report: &Report, out: &Path) -> Result<Written, Error> {
+    for name in [&input.name, &input.lab] {
+        if name.is_empty() || name.contains(['/', '\\', '\0']) || name == "." || name == ".." {
+            return Err(Error::Name(name.clone()));
+        }
+    }
+    let dir = out.join(&input.name).join(&input.lab);
+    let mut files = vec![];
+    let mut put = |name: String, bytes: &[u8]| -> Result<(), Error> {
+        let path = dir.join(&name);
+        let parent = path.parent().unwrap_or(&dir);
+        let io = |source| Error::Io { path: path.clone(), source };
+        fs::create_dir_all(parent).map_err(io)?;
+        fs::write(&path, bytes).map_err(io)?;
+        files.push(PathBuf::from(name));
+        Ok(())
+    };
+    for figure in &report.figures {
+        put(format!("figures/{}.svg", figure.id), figure.svg().as_bytes())?;
+        let bytes = png::bytes(&figure.scene);
+        put(format!("figures/{}.png", figure.id), &bytes)?;
+        put(format!("tables/{}.csv", figure.id), figure.table.csv().as_bytes())?;
+    }
+    let pretty = |value| serde_json::to_string_pretty(value).expect("plain data") + "\n";
+    put("verdicts.json".into(), pretty(&report.verdicts).as_bytes())?;
+    put("summary.json".into(), pretty(&summary(input, report)).as_bytes())?;
+    put("README.md".into(), markdown::page(input, report).as_bytes())?;
+    put("index.html".into(), html::page(input, report).as_bytes())?;
+    remove_stale(&dir, &files)?;
+    overview::write(out)?;
+    Ok(Written { dir, files })
+}
+
+/// What the pages over all reports need to know about this one.
+fn summary(input: &ExperimentInput, report: &Report) -> serde_json::Value {
+    let mut seeds: Vec<u64> = input.results.trials.iter().map(|t| t.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    json!({
+        "experiment": input.name,
+        "lab": input.lab,
+        "question": input.question,
+        "arms": input.arms.len(),
+        "seeds": seeds.len(),
+        "trials": input.results.trials.len(),
+        "imported": input.results.trials.iter().any(|t| t.imported),
+        "figures": report.figures.iter().map(|f| json!({"id": f.id, "title": f.title})).collect::<Vec<_>>(),
+    })
+}
+
+fn remove_stale(dir: &Path, files: &[PathBuf]) -> Result<(), Error> {
+    for folder in ["figures", "tables"] {
+        let folder = dir.join(folder);
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let ours = path.extension().is_some_and(|e| e == "svg" || e == "png" || e == "csv");
+            let kept = path.strip_prefix(dir).is_ok_and(|relative| files.iter().any(|f| f == relative));
+            if ours && !kept {
+                fs::remove_file(&path).map_err(|source| Error::Io { path, source })?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -307,3 +307,11 @@ fn corpora_are_golden() {
         "the documents of the world changed: bump Kind::version of Corpus in src/recipe/mod.rs, then this digest"
     );
 }
+
+#[test]
+fn recipes_know_the_size_of_the_vocabulary() {
+    for max_number in [12, 19] {
+        let world = World { max_number, ..lab() };
+        assert_eq!(world.vocab(), tokenizer(&world).vocab_size());
+    }
+}

@@ -1,0 +1,339 @@
+//! Runs made elsewhere: Weights & Biases CSV exports become results files.
+//!
+//! An export has a `Step` column and one column `<run> - <metric>` per series, with `__MIN` and `__MAX` companions, which are
+//! ignored. One file may hold several runs, and one run may lie in several files: the same export downloaded twice, other
+//! metrics, or a segment that was resumed later. Equal cells are one cell; two different values for one cell are an error
+//! that names both files, since nobody can know which is meant.
+//!
+//! Metric names are mapped by [`METRICS`], which holds the names that verl and its descendants log; an unknown one is an error
+//! that lists the known ones, because a column dropped in silence is a hole in a figure. Imported trials are marked: exports
+//! may be sampled, arms have one run, and seeds are unknown, so nothing is ever tested on them (see [`crate::verdict`]).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use crate::exec::results::{Cost, CurvePoint, Outcome, Pairs, Results, Trial};
+
+/// What stands between a run and its metric in a column's name.
+const SEPARATOR: &str = " - ";
+
+/// Names a column of steps may have.
+const STEP_COLUMNS: [&str; 4] = ["Step", "_step", "global_step", "trainer/global_step"];
+
+/// Logged name, and the metric it is here. `*` stands for a benchmark. The first match counts.
+pub const METRICS: [(&str, &str); 26] = [
+    ("val/test_score/avg_acc", "accuracy@all"),
+    ("val/test_score/*", "accuracy"),
+    ("test_score/avg_acc", "accuracy@all"),
+    ("test_score/*", "accuracy"),
+    ("val_response_length/test_length_correct/*", "response_length"),
+    ("test_length_correct/*", "response_length"),
+    ("val_response_length/test_length/*", "response_length_all"),
+    ("test_length/*", "response_length_all"),
+    ("val-core/*/acc/mean@1", "accuracy"),
+    ("val-core/*/reward/mean@1", "accuracy"),
+    ("response_length/correct_mean", "response_length"),
+    ("response_length/mean", "response_length_all"),
+    ("response_length/clip_ratio", "truncated"),
+    ("critic/score/mean", "reward"),
+    ("critic/rewards/mean", "reward_with_penalties"),
+    ("actor/entropy_loss", "entropy"),
+    ("actor/entropy", "entropy"),
+    ("actor/grad_norm", "grad_norm"),
+    ("actor/pg_clipfrac", "clip_fraction"),
+    ("actor/ppo_kl", "approx_kl"),
+    ("actor/pg_loss", "policy_loss"),
+    ("actor/lr", "lr"),
+    ("train/reward", "reward"),
+    ("train/entropy", "entropy"),
+    ("train/loss", "loss"),
+    ("loss", "loss"),
+];
+
+/// Benchmarks by the letters and digits of their names, so that `MATH-500` and `math.500` are one.
+const BENCHMARKS: [&str; 10] =
+    ["math500", "gsm8k", "olympiadbench", "amc23", "aime24", "aime25", "minervamath", "svamp", "asdiv", "math"];
+
+/// An export that cannot be read as one.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("failed to read {path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("failed to read {path}, line {line}: {message}")]
+    Line { path: PathBuf, line: u64, message: String },
+    #[error("failed to find a step column in {path}: one of {known} is needed, found {found}")]
+    NoStep { path: PathBuf, known: String, found: String },
+    #[error(
+        "failed to read column `{column}` of {path}: it is not `<run> - <metric>`; export the panel with run names, or remove the column"
+    )]
+    Column { path: PathBuf, column: String },
+    #[error("failed to read column `{column}` of {path}: unknown metric `{metric}`; known are {known}")]
+    Metric { path: PathBuf, column: String, metric: String, known: String },
+    #[error(
+        "failed to merge the exports: `{run}`, {metric}{benchmark}, step {step} is {first_value} in {first} and {second_value} in \
+         {second}; leave one of the two out"
+    )]
+    Conflict {
+        run: String,
+        metric: String,
+        /// ` on <benchmark>`, or empty.
+        benchmark: String,
+        step: u64,
+        first: PathBuf,
+        first_value: f64,
+        second: PathBuf,
+        second_value: f64,
+    },
+    #[error("failed to find a CSV export in {0}")]
+    Nothing(String),
+}
+
+/// What the exports hold.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Import {
+    pub results: Results,
+    /// Worth telling the user: averaged cells, runs in several files.
+    pub notes: Vec<String>,
+}
+
+/// Metric, benchmark, step.
+type Cell = (String, String, u64);
+
+/// Reads CSV files, and folders of them (every `.csv` below, sorted by path). `arms` renames runs; others keep their names.
+pub fn wandb(paths: &[PathBuf], arms: &BTreeMap<String, String>) -> Result<Import, ImportError> {
+    let files = csv_files(paths)?;
+    if files.is_empty() {
+        let names: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        return Err(ImportError::Nothing(names.join(", ")));
+    }
+    let mut runs: BTreeMap<String, BTreeMap<Cell, (f64, usize)>> = BTreeMap::new();
+    let mut order: Vec<String> = vec![];
+    let mut notes = vec![];
+    for (index, path) in files.iter().enumerate() {
+        let mut averaged = 0;
+        for row in read_file(path, &mut averaged)? {
+            if !order.contains(&row.run) {
+                order.push(row.run.clone());
+            }
+            let cells = runs.entry(row.run.clone()).or_default();
+            let (value, first) = *cells.entry(row.cell.clone()).or_insert((row.value, index));
+            if value != row.value {
+                let (metric, benchmark, step) = row.cell;
+                return Err(ImportError::Conflict {
+                    run: row.run,
+                    metric,
+                    benchmark: if benchmark.is_empty() { benchmark } else { format!(" on {benchmark}") },
+                    step,
+                    first: files[first].clone(),
+                    first_value: value,
+                    second: path.clone(),
+                    second_value: row.value,
+                });
+            }
+        }
+        if averaged > 0 {
+            let path = path.display();
+            notes.push(format!(
+                "{path}: {averaged} cells are averages of several logged values (their MIN and MAX differ)"
+            ));
+        }
+    }
+    let mut results = Results::default();
+    for run in order {
+        let cells = &runs[&run];
+        let arm = arms.get(&run).unwrap_or(&run);
+        let mut sources: Vec<usize> = cells.values().map(|(_, file)| *file).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        if sources.len() > 1 {
+            notes.push(format!("{run}: put together from {} files", sources.len()));
+        }
+        for ((metric, benchmark, step), (value, _)) in cells {
+            let (metric, benchmark) = (metric.clone(), benchmark.clone());
+            let (stage, arm) = ("rl".to_string(), arm.clone());
+            results.curves.push(CurvePoint { arm, seed: 0, stage, benchmark, metric, step: *step, value: *value });
+        }
+        let metrics = end_values(cells);
+        let names: Vec<String> = sources.iter().map(|file| file_name(&files[*file])).collect();
+        results.trials.push(Trial {
+            arm: arm.clone(),
+            levels: Pairs::default(),
+            seed: 0,
+            outcome: Outcome::Finished,
+            note: Some(format!("imported run `{run}` from {}", names.join(", "))),
+            metrics,
+            stages: Pairs::default(),
+            cost: Cost::default(),
+            imported: true,
+        });
+    }
+    Ok(Import { results, notes })
+}
+
+struct Row {
+    run: String,
+    cell: Cell,
+    value: f64,
+}
+
+/// A series of a file: its column, and those of its extremes.
+struct Series {
+    run: String,
+    metric: String,
+    benchmark: String,
+    column: usize,
+    extremes: [Option<usize>; 2],
+}
+
+fn read_file(path: &Path, averaged: &mut usize) -> Result<Vec<Row>, ImportError> {
+    let text = fs::read_to_string(path).map_err(|source| ImportError::Io { path: path.into(), source })?;
+    let mut reader = csv::Reader::from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+    let broken = |error: csv::Error| ImportError::Line {
+        path: path.into(),
+        line: error.position().map_or(1, |position| position.line()),
+        message: error.to_string(),
+    };
+    let columns: Vec<String> = reader.headers().map_err(broken)?.iter().map(|c| c.trim().to_string()).collect();
+    let Some(step_column) = columns.iter().position(|c| STEP_COLUMNS.contains(&c.as_str())) else {
+        let found = columns.iter().take(3).map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ");
+        let known = STEP_COLUMNS.map(|c| format!("`{c}`")).join(", ");
+        return Err(ImportError::NoStep { path: path.into(), known, found });
+    };
+    let mut series = vec![];
+    for (column, name) in columns.iter().enumerate() {
+        if column == step_column || name.ends_with("__MIN") || name.ends_with("__MAX") {
+            continue;
+        }
+        // Run names may hold the separator; metrics do not.
+        let Some((run, metric)) = name.rsplit_once(SEPARATOR) else {
+            return Err(ImportError::Column { path: path.into(), column: name.clone() });
+        };
+        // `_step` of a run is the step again.
+        if STEP_COLUMNS.contains(&metric) {
+            continue;
+        }
+        let Some((metric, benchmark)) = map(metric) else {
+            return Err(ImportError::Metric {
+                path: path.into(),
+                column: name.clone(),
+                metric: metric.into(),
+                known: METRICS.map(|(logged, _)| format!("`{logged}`")).join(", "),
+            });
+        };
+        let find = |end: &str| columns.iter().position(|c| *c == format!("{name}{end}"));
+        let extremes = [find("__MIN"), find("__MAX")];
+        series.push(Series { run: run.trim().into(), metric, benchmark, column, extremes });
+    }
+    let mut rows = vec![];
+    for record in reader.records() {
+        let record = record.map_err(broken)?;
+        let line = record.position().map_or(0, |position| position.line());
+        let bad = |message: String| ImportError::Line { path: path.into(), line, message };
+        let number = |column: usize| -> Result<Option<f64>, ImportError> {
+            let cell = record.get(column).unwrap_or("").trim();
+            if cell.is_empty() || cell.eq_ignore_ascii_case("nan") {
+                return Ok(None);
+            }
+            let value: f64 = cell.parse().map_err(|_| bad(format!("`{cell}` is not a number")))?;
+            if value.is_finite() { Ok(Some(value)) } else { Err(bad(format!("`{cell}` is not a finite number"))) }
+        };
+        let Some(step) = number(step_column)? else { return Err(bad("the step is missing".into())) };
+        if step < 0.0 || step.fract() != 0.0 {
+            return Err(bad(format!("step {step} is not a whole number")));
+        }
+        for s in &series {
+            let Some(value) = number(s.column)? else { continue };
+            if let [Some(low), Some(high)] = s.extremes
+                && let (Some(low), Some(high)) = (number(low)?, number(high)?)
+                && low != high
+            {
+                *averaged += 1;
+            }
+            rows.push(Row { run: s.run.clone(), cell: (s.metric.clone(), s.benchmark.clone(), step as u64), value });
+        }
+    }
+    Ok(rows)
+}
+
+/// Our metric and benchmark (or empty) for a logged name.
+fn map(logged: &str) -> Option<(String, String)> {
+    METRICS.iter().find_map(|(pattern, metric)| {
+        let benchmark = match pattern.split_once('*') {
+            None => (logged == *pattern).then_some("")?,
+            Some((before, after)) => {
+                logged.strip_prefix(before)?.strip_suffix(after).filter(|b| !b.is_empty() && !b.contains('/'))?
+            }
+        };
+        Some(match metric.split_once('@') {
+            Some((metric, benchmark)) => (metric.to_string(), benchmark.to_string()),
+            None => (metric.to_string(), benchmark_name(benchmark)),
+        })
+    })
+}
+
+fn benchmark_name(logged: &str) -> String {
+    let letters: String = logged.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+    BENCHMARKS.iter().find(|known| **known == letters).map_or_else(|| logged.to_string(), |known| known.to_string())
+}
+
+/// `rl`, `rl0` (if step 0 was logged) and `gain` of every metric with a benchmark, `all` where every benchmark has it.
+fn end_values(cells: &BTreeMap<Cell, (f64, usize)>) -> BTreeMap<String, f64> {
+    let mut series: BTreeMap<(&str, &str), Vec<(u64, f64)>> = BTreeMap::new();
+    for ((metric, benchmark, step), (value, _)) in cells {
+        series.entry((metric, benchmark)).or_default().push((*step, *value));
+    }
+    let mut metrics = BTreeMap::new();
+    for ((metric, benchmark), points) in &series {
+        let place = if benchmark.is_empty() { String::new() } else { format!("/{benchmark}") };
+        let Some((last_step, last)) = points.last().copied() else { continue };
+        metrics.insert(format!("rl.{metric}{place}"), last);
+        if let Some((0, first)) = points.first().copied()
+            && last_step > 0
+        {
+            metrics.insert(format!("rl0.{metric}{place}"), first);
+            metrics.insert(format!("gain.{metric}{place}"), last - first);
+        }
+    }
+    let benchmarks: Vec<&str> =
+        series.keys().filter(|(m, b)| *m == "accuracy" && !b.is_empty() && *b != "all").map(|(_, b)| *b).collect();
+    for stage in ["rl", "rl0", "gain"] {
+        let name = format!("{stage}.accuracy/all");
+        let values: Vec<f64> =
+            benchmarks.iter().filter_map(|b| metrics.get(&format!("{stage}.accuracy/{b}")).copied()).collect();
+        if !metrics.contains_key(&name) && !values.is_empty() && values.len() == benchmarks.len() {
+            metrics.insert(name, values.iter().sum::<f64>() / values.len() as f64);
+        }
+    }
+    metrics
+}
+
+fn csv_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ImportError> {
+    let mut files = vec![];
+    for path in paths {
+        if path.is_dir() {
+            for entry in WalkDir::new(path).sort_by_file_name() {
+                let entry = entry.map_err(|error| ImportError::Io { path: path.clone(), source: error.into() })?;
+                if entry.file_type().is_file()
+                    && entry.path().extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"))
+                {
+                    files.push(entry.into_path());
+                }
+            }
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+#[path = "import_tests.rs"]
+mod tests;
