@@ -311,7 +311,7 @@ fn corpora_are_golden() {
 #[test]
 fn recipes_know_the_size_of_the_vocabulary() {
     for max_number in [12, 19] {
-        let world = World { max_number, ..lab() };
+        let world = World { max_number, ..sentences() };
         assert_eq!(world.vocab(), tokenizer(&world).vocab_size());
     }
 }
