@@ -258,7 +258,9 @@ impl<'a> Lexer<'a> {
             }
             Command::Plain => {
                 // `\cotx`: a known name, run into what follows.
-                let known = |n: &str| symbol::letter(n) || symbol::function(n).is_some() || matches!(n, "pi" | "cdot" | "times");
+                let known = |n: &str| {
+                    symbol::letter(n) || symbol::function(n).is_some() || matches!(n, "pi" | "cdot" | "times")
+                };
                 let cut = if known(name) { None } else { (2..name.len()).rev().find(|&k| known(&name[..k])) };
                 match cut {
                     Some(k) if (k > 2 || &name[..k] == "pi") && name.len() <= k + 2 => {

@@ -72,7 +72,7 @@ impl<'o> Comparison<'o> {
     pub fn new(options: &'o Options) -> Comparison<'o> {
         Comparison {
             arena: Arena::default(),
-            meter: Meter::new(),
+            meter: Meter::default(),
             options,
             decimal: false,
             constants: HashMap::new(),
@@ -202,7 +202,8 @@ impl<'o> Comparison<'o> {
             _ => Sort::Real,
         };
         let imaginary = flags & flag::IMAGINARY != 0;
-        let enough = if sort == Sort::Whole { 16 } else { 5 };
+        // Signs in all combinations take more points than values do.
+        let enough = if sort == Sort::Whole || flags & flag::ABS != 0 { 16 } else { 5 };
         for complex in [false, true] {
             let mut seen = 0;
             let mut number = 0;
@@ -285,7 +286,8 @@ impl<'o> Comparison<'o> {
     fn by_structure(&mut self, a: Item, b: Item) -> Outcome {
         let arena = &self.arena;
         let (p, q) = (arena.first[a.id as usize], arena.first[b.id as usize]);
-        let same = a.plus() == b.plus() && a.id - p == b.id - q && (0..=a.id - p).all(|k| alike(arena, p + k, q + k, p, q));
+        let same =
+            a.plus() == b.plus() && a.id - p == b.id - q && (0..=a.id - p).all(|k| alike(arena, p + k, q + k, p, q));
         if same { Equal(Rule::Structure) } else { Different(Rule::Structure) }
     }
 }

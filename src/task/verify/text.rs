@@ -178,7 +178,9 @@ fn is_unit_word(t: &Token<'_>) -> bool {
     }
     let upper = t.s.bytes().all(|b| b.is_ascii_uppercase());
     let product = t.s.len() <= 3 || (upper && t.s.len() <= 5);
-    t.text || !product || (t.s.len() > 1 && t.gap && is_measure(&unit(&t.s.to_lowercase())))
+    t.text
+        || !product
+        || (t.s.len() > 1 && t.gap && is_measure(&unit(&t.s.to_lowercase())))
         || matches!(&*t.s, "cm" | "mm" | "km" | "kg" | "ft")
 }
 
@@ -236,7 +238,7 @@ const MEASURES: &[(&str, &[&str])] = &[
     ("inch", &["in", "inches"]),
     ("yard", &["yd"]),
     ("mile", &["mi"]),
-    ("mph", &[]),
+    ("mile per hour", &["mph"]),
     ("dollar", &["usd"]),
     ("cent", &[]),
     ("euro", &["eur"]),
