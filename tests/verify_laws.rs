@@ -186,7 +186,8 @@ fn hostile_answers_are_given_up_on_without_a_large_stack() {
         ["x"; 4_000].join("+"),
     ];
     for unit in [
-        "{", "(", "[", "\\{", "|", "^", "_", "\\frac{", "\\sqrt{", "f(", "\\sin", "\\text{", "x^", "!", "½", "x=", "1,",
+        "{", "(", "(1,", "\\{1,", "[", "\\{", "|", "^", "_", "\\frac{", "\\sqrt{", "f(", "\\sin", "\\text{", "x^", "!",
+        "½", "x=", "1,",
     ] {
         hostile.push(repeat(unit, 16_000 / unit.len()));
         hostile.push(repeat(unit, 100));
