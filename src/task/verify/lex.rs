@@ -51,7 +51,7 @@ impl Token<'_> {
 #[derive(Debug)]
 pub struct Lexed<'a> {
     pub tokens: Vec<Token<'a>>,
-    /// Read with `1,234` as one number; it could also be a list.
+    /// Read with `1,234` and `2e-5` as one number; they could also be a list and a difference.
     pub ambiguous: bool,
 }
 

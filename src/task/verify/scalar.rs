@@ -70,7 +70,13 @@ fn stopped(stop: Stop) -> Outcome {
 
 impl<'o> Comparison<'o> {
     pub fn new(options: &'o Options) -> Comparison<'o> {
-        Comparison { arena: Arena::default(), meter: Meter::new(), options, decimal: false, constants: HashMap::new() }
+        Comparison {
+            arena: Arena::default(),
+            meter: Meter::default(),
+            options,
+            decimal: false,
+            constants: HashMap::new(),
+        }
     }
 
     fn point(&self, item: Item, number: u32, sort: Sort) -> Point {
@@ -196,7 +202,8 @@ impl<'o> Comparison<'o> {
             _ => Sort::Real,
         };
         let imaginary = flags & flag::IMAGINARY != 0;
-        let enough = if sort == Sort::Whole { 16 } else { 5 };
+        // Signs in all combinations take more points than values do.
+        let enough = if sort == Sort::Whole || flags & flag::ABS != 0 { 16 } else { 5 };
         for complex in [false, true] {
             let mut seen = 0;
             let mut number = 0;

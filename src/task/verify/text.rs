@@ -238,7 +238,7 @@ const MEASURES: &[(&str, &[&str])] = &[
     ("inch", &["in", "inches"]),
     ("yard", &["yd"]),
     ("mile", &["mi"]),
-    ("mph", &[]),
+    ("mile per hour", &["mph"]),
     ("dollar", &["usd"]),
     ("cent", &[]),
     ("euro", &["eur"]),
