@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 /// What one stage makes. A closed set: a new kind of stage is a new variant, and the compiler lists what to teach it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-// A plan holds thousands at most: a box would cost more words than it saves bytes.
+// Half a kilobyte a stage is nothing beside the stage, and a box in every pattern would be something.
 #[allow(clippy::large_enum_variant)]
 pub enum Recipe {
     /// Token shards of one corpus.

@@ -24,7 +24,7 @@ pub struct World {
 
 /// Words of the generated documents, besides numbers, `<eos>` and `<pad>`. `data::world` holds the words themselves and a
 /// test there that this is their number; it is here because a model's shape is identity and needs it.
-pub const WORDS: usize = 162;
+pub const WORDS: usize = 165;
 
 impl World {
     /// Size of the vocabulary: `<eos>`, `<pad>`, the numbers, the words.
