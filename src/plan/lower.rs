@@ -116,10 +116,10 @@ impl Lowering<'_> {
             self.eval(&phase.name, &protocol_name, weights, template, &spec.benchmarks, &mut stages);
         }
         if let Some(rl) = &spec.rl {
-            let described = format!("rl {rl:?} {protocol_name}");
-            self.stage("rl", (described, Some(weights), seed), &mut stages, || {
-                Recipe::Rl(rl_recipe(rl, lab, weights, protocol(lab, template, &spec.benchmarks), seed))
-            });
+            // Arms differ, so no other trial has this stage: there is nothing to remember.
+            let recipe = Recipe::Rl(rl_recipe(rl, lab, weights, protocol(lab, template, &spec.benchmarks), seed));
+            let key = recipe.fingerprint(self.backend).key();
+            stages.push(PlannedStage { name: "rl".to_string(), recipe, key });
         }
         TrialPlan { arm: arm.id.to_string(), levels: arm.levels.clone(), seed, stages }
     }

@@ -244,9 +244,11 @@ fn read_qa(node: &Node, mistakes: &mut Mistakes) -> Option<Qa> {
             long
         }
     });
-    let prompt = fields.or("prompt", "plain".to_string(), reader::text);
+    let prompt = fields.or("prompt", "plain", |node, m| {
+        reader::choice(&[("plain", "plain"), ("chat", "chat"), ("inst", "inst")], node, m)
+    });
     fields.finish();
-    Some(Qa { format: format?, prompt })
+    Some(Qa { format: format?, prompt: prompt.to_string() })
 }
 
 fn read_text(

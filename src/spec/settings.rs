@@ -108,18 +108,20 @@ fn read_ratio(
 }
 
 pub fn read_world(node: &Node, mistakes: &mut Mistakes) -> Option<World> {
-    let byte = |node: &Node, m: &mut Mistakes| {
-        let value = reader::count(node, 1, m)?;
-        if value > 99 {
-            m.add(&node.at, format!("expected a whole number from 1 to 99, found {value}"));
-            return None;
+    let within = |low: u64, high: u64| {
+        move |node: &Node, m: &mut Mistakes| {
+            let value = reader::count(node, 0, m)?;
+            if !(low..=high).contains(&value) {
+                m.add(&node.at, format!("expected a whole number from {low} to {high}, found {value}"));
+                return None;
+            }
+            Some(value as u8)
         }
-        Some(value as u8)
     };
     let mut fields = Fields::of(node, "`world`", mistakes)?;
-    let max_number = fields.required("max_number", byte);
-    let max_change = fields.required("max_change", byte);
-    let changes_per_event = fields.or("changes_per_event", 1, byte);
+    let max_number = fields.required("max_number", within(5, 99));
+    let max_change = fields.required("max_change", within(1, max_number.unwrap_or(99) as u64));
+    let changes_per_event = fields.or("changes_per_event", 1, within(1, 9));
     let doubles = fields.or("doubles", 0.0, reader::share);
     let corpus_difficulty = fields.required("corpus_difficulty", read_difficulty);
     fields.finish();

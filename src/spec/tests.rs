@@ -139,6 +139,7 @@ fn labs_name_their_mistakes() {
         ("eval: { pass_at: [8] }", "error: pass@8 needs 8 samples, and there are 2"),
         ("eval: { template: none }", "error: evaluation uses template `none`, which this lab does not bind"),
         ("world: { corpus_difficulty: [50%, 40%] }", "error: frequencies of difficulties sum to 0.9, not 1"),
+        ("world: { max_change: 13 }", "error: expected a whole number from 1 to 12, found 13"),
         ("corpora: { x: { stream: 1 } }", "error: corpus `x` has either a `style` (generated) or a `text` (files)"),
         (
             "corpora: { x: { stream: 1, style: { web: { notes: 60%, forum: 60% } } } }",
