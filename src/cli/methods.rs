@@ -1,7 +1,7 @@
 //! The methods section of a report, written from the resolved experiment: what a paper would have to say.
 
-use crate::spec::experiment::Experiment;
 use crate::spec::bind::Family;
+use crate::spec::experiment::Experiment;
 use crate::spec::lab::Lab;
 use crate::verdict::Results;
 use std::collections::BTreeSet;
