@@ -22,7 +22,8 @@ pub fn final_accuracy(input: &ExperimentInput, metric: &str) -> Option<Figure> {
     let unit = Unit::of(metric);
     let imported = data::imported(input);
     let mut table = Table::new(&["arm", "label", "seeds", "before", "after", "low", "high", "values"]);
-    let rows: Vec<(usize, Option<f64>, Estimate, Vec<(u64, f64)>)> = (0..input.arms.len())
+    type Row = (usize, Option<f64>, Estimate, Vec<(u64, f64)>);
+    let rows: Vec<Row> = (0..input.arms.len())
         .filter_map(|arm| {
             let id = &input.arms[arm].id;
             let after = data::values(&input.results.trials, id, &format!("rl.{metric}/{benchmark}"));
@@ -140,6 +141,7 @@ pub fn claims(judged: &[Judged]) -> Option<Figure> {
         "paper_effect",
         "seeds",
         "verdict",
+        "p_holm",
     ]);
     // One axis per unit: points of accuracy and tokens of length cannot share one.
     let mut units: Vec<(Unit, Vec<&Judged>)> = vec![];
@@ -203,6 +205,7 @@ pub fn claims(judged: &[Judged]) -> Option<Figure> {
                 cell(paper_effect(j)),
                 j.comparison.n_seeds().to_string(),
                 j.verdict.name().to_string(),
+                cell(j.p_holm),
             ]);
         }
         offset += top + rows.len() as f64 * row_height + foot;

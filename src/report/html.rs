@@ -119,7 +119,7 @@ fn findings(judged: &[Judged]) -> Markup {
 }
 
 fn reason(j: &Judged) -> String {
-    let mut out = format!("Metric: {}. Reason: {}.{}", metric::phrase(&j.claim.metric), j.reason, text::holm(j));
+    let mut out = format!("Metric: {}. Reason: {}. {}", metric::phrase(&j.claim.metric), j.reason, text::holm(j));
     if !j.comparison.missing.is_empty() {
         out += &format!(" Missing: {}.", j.comparison.missing.join("; "));
     }

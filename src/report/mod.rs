@@ -107,3 +107,6 @@ pub fn render(input: &ExperimentInput) -> Report {
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;
