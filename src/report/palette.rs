@@ -72,7 +72,8 @@ pub fn wheel(index: usize) -> Color {
 /// The looks of all arms, in their order.
 pub fn looks(arms: &[ArmInput]) -> Vec<Look> {
     let style_axis = style_axis(arms);
-    let (mut colours, mut styles): (Vec<Vec<&(String, String)>>, Vec<&str>) = (vec![], vec![]);
+    let mut colours: Vec<Vec<&(String, String)>> = vec![];
+    let mut styles: Vec<&str> = vec![];
     arms.iter()
         .map(|arm| {
             let style = style_axis.and_then(|axis| arm.level(axis)).unwrap_or_default();
