@@ -1,0 +1,186 @@
+//! From artifacts to rows: what a trial's line and curves say, derived from finished stages alone.
+
+use super::results::{Cost, CurvePoint, Outcome, Pairs, Trial};
+use crate::cache::{Artifact, disk};
+use crate::plan::{self, TrialPlan};
+use crate::recipe::Recipe;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Numbers of one artifact.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Numbers {
+    pub metrics: BTreeMap<String, f64>,
+    pub curves: Vec<Point>,
+}
+
+/// One row of an artifact's `curves.csv`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Point {
+    pub benchmark: String,
+    pub metric: String,
+    pub step: u64,
+    pub value: f64,
+}
+
+/// Reads the numbers that a stage left in `dir`, or says what is wrong with them.
+pub fn numbers(dir: &Path) -> Result<Numbers, String> {
+    let bytes = disk::read(&dir.join("metrics.json")).map_err(|error| error.to_string())?;
+    let metrics: BTreeMap<String, f64> =
+        serde_json::from_slice(&bytes).map_err(|error| format!("its metrics.json is not name → number ({error})"))?;
+    let bytes = disk::read(&dir.join("curves.csv")).map_err(|error| error.to_string())?;
+    let mut curves = vec![];
+    for row in csv::Reader::from_reader(bytes.as_slice()).deserialize() {
+        let point: Point = row.map_err(|error| format!("its curves.csv has a row that cannot be read ({error})"))?;
+        if !point.value.is_finite() {
+            let Point { metric, step, value, .. } = point;
+            return Err(format!(
+                "its curves.csv says that `{metric}` is {value} at step {step}; an undefined number has no row"
+            ));
+        }
+        curves.push(point);
+    }
+    Ok(Numbers { metrics, curves })
+}
+
+/// How a stage of a trial ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fate {
+    /// There is an artifact.
+    Made(Box<Artifact>),
+    /// An absent source that nothing needs.
+    Unneeded,
+    Failed(String),
+    NotRun(String),
+}
+
+/// A trial's part of each results file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows {
+    pub trial: Trial,
+    pub curves: Vec<CurvePoint>,
+    pub timing: Timing,
+}
+
+/// One line of `timing.jsonl`: what may differ from run to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    pub arm: String,
+    pub seed: u64,
+    /// Stage name to when, where and how long.
+    pub stages: BTreeMap<String, StageTiming>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageTiming {
+    pub seconds: f64,
+    /// Seconds since 1970.
+    pub finished: u64,
+    pub host: String,
+    pub threads: usize,
+    pub version: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<String>,
+}
+
+/// The rows of a settled trial. `fates` and `costs` are in the order of its stages.
+pub fn collect(plan: &TrialPlan, fates: &[Fate], costs: &[plan::Cost]) -> Result<Rows, String> {
+    use crate::cache::Ending;
+    let mut rows = Rows {
+        trial: Trial {
+            arm: plan.arm.clone(),
+            levels: Pairs(plan.levels.clone()),
+            seed: plan.seed.0,
+            outcome: Outcome::Finished,
+            note: None,
+            metrics: BTreeMap::new(),
+            stages: Pairs(plan.stages.iter().map(|stage| (stage.name.clone(), stage.key.to_string())).collect()),
+            cost: Cost::default(),
+            imported: false,
+        },
+        curves: vec![],
+        timing: Timing { arm: plan.arm.clone(), seed: plan.seed.0, stages: BTreeMap::new() },
+    };
+    let mut verdict = |outcome: Outcome, note: String| {
+        // The first failure is told; a failure outweighs a divergence.
+        if rows.trial.outcome == Outcome::Finished || (outcome == Outcome::Failed && rows.trial.outcome != outcome) {
+            rows.trial.outcome = outcome;
+            rows.trial.note = Some(note);
+        }
+    };
+    for (stage, fate) in plan.stages.iter().zip(fates) {
+        match fate {
+            Fate::Made(artifact) => {
+                if let Ending::Diverged { step, .. } = artifact.record.ending {
+                    verdict(Outcome::Diverged, format!("{} diverged at step {step}", stage.name));
+                }
+            }
+            Fate::Failed(message) => verdict(Outcome::Failed, format!("{}: {message}", stage.name)),
+            Fate::Unneeded | Fate::NotRun(_) => {}
+        }
+    }
+    for ((stage, fate), cost) in plan.stages.iter().zip(fates).zip(costs) {
+        let Fate::Made(artifact) = fate else { continue };
+        let record = &artifact.record;
+        rows.timing.stages.insert(
+            stage.name.clone(),
+            StageTiming {
+                seconds: record.seconds,
+                finished: record.finished,
+                host: record.provenance.host.clone(),
+                threads: record.provenance.threads,
+                version: record.provenance.version.clone(),
+                git: record.provenance.git.clone(),
+            },
+        );
+        if matches!(stage.recipe, Recipe::Corpus(_) | Recipe::Checkpoint(_)) {
+            continue;
+        }
+        let found = numbers(&artifact.dir)
+            .map_err(|reason| format!("failed to read the results of `{}`: {reason}", stage.name))?;
+        rows.trial.cost.flops += found.metrics.get("flops").copied().unwrap_or(cost.flops);
+        rows.trial.cost.tokens += found.metrics.get("tokens").map_or(cost.tokens, |tokens| *tokens as u64);
+        add(&mut rows, plan, &stage.name, &stage.recipe, found);
+    }
+    Ok(rows)
+}
+
+/// Adds the numbers of one stage.
+fn add(rows: &mut Rows, plan: &TrialPlan, stage: &str, recipe: &Recipe, found: Numbers) {
+    // An evaluation speaks for the stage it evaluates, at that stage's end.
+    let evaluated = stage.strip_prefix("eval:");
+    let name = evaluated.unwrap_or(stage);
+    let at = evaluated.map(|of| last_step(plan, of));
+    let metrics = &mut rows.trial.metrics;
+    for (metric, value) in &found.metrics {
+        metrics.insert(format!("{name}.{metric}"), *value);
+    }
+    if matches!(recipe, Recipe::Rl(_)) {
+        for point in found.curves.iter().filter(|point| point.step == 0 && !point.benchmark.is_empty()) {
+            let metric = format!("{}/{}", point.metric, point.benchmark);
+            metrics.insert(format!("{name}0.{metric}"), point.value);
+            if let Some(after) = found.metrics.get(&metric) {
+                metrics.insert(format!("gain.{metric}"), after - point.value);
+            }
+        }
+    }
+    rows.curves.extend(found.curves.into_iter().map(|point| CurvePoint {
+        arm: plan.arm.clone(),
+        seed: plan.seed.0,
+        stage: name.to_string(),
+        benchmark: point.benchmark,
+        metric: point.metric,
+        step: at.unwrap_or(point.step),
+        value: point.value,
+    }));
+}
+
+/// The step at which an evaluation of a stage stands: where mid-training starts for the base, the stage's end for others.
+fn last_step(plan: &TrialPlan, name: &str) -> u64 {
+    match plan.stages.iter().find(|stage| stage.name == name).map(|stage| &stage.recipe) {
+        Some(Recipe::Train(train)) if name != "base" => train.steps().0,
+        Some(Recipe::Rl(rl)) => rl.steps.0,
+        _ => 0,
+    }
+}

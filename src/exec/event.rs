@@ -1,0 +1,128 @@
+//! What happens during a run, as it happens. The runner tells, listeners show; nothing is decided by an event.
+
+use super::results::Outcome;
+use crate::cache::Holder;
+use crate::recipe::{Key, Kind};
+
+/// One thing that happened. Listeners are called from worker threads, one call at a time per thread.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The first event: what there is to do.
+    Planned {
+        hits: usize,
+        resumed: usize,
+        to_run: usize,
+        trials: usize,
+        expected: Work,
+    },
+    StageStarted {
+        stage: StageName,
+        why: String,
+        resumes_at: Option<u64>,
+    },
+    StageProgress {
+        stage: StageName,
+        done: u64,
+        total: u64,
+        note: String,
+        work: Work,
+    },
+    StageFinished {
+        stage: StageName,
+        seconds: f64,
+        work: Work,
+    },
+    /// The numbers ran away; what there is has been kept, and what depends on it is not run.
+    StageDiverged {
+        stage: StageName,
+        step: u64,
+        loss: f64,
+        work: Work,
+    },
+    StageFailed {
+        stage: StageName,
+        message: String,
+        work: Work,
+    },
+    /// Another runner made it meanwhile.
+    StageHit {
+        stage: StageName,
+        work: Work,
+    },
+    /// Another runner is making it; told once per stage.
+    StageWaits {
+        stage: StageName,
+        holder: Option<Holder>,
+    },
+    /// Stopped on request; the next run goes on from `step`.
+    StageInterrupted {
+        stage: StageName,
+        step: u64,
+    },
+    /// Not run because of what happened to its inputs.
+    StageNotRun {
+        stage: StageName,
+        because: String,
+        work: Work,
+    },
+    TrialFinished {
+        arm: String,
+        seed: u64,
+        outcome: Outcome,
+        done: usize,
+        total: usize,
+    },
+    /// The results could not be written; the run goes on and tries again.
+    ResultsNotWritten {
+        message: String,
+    },
+    /// The last event.
+    RunFinished {
+        summary: Summary,
+    },
+}
+
+/// What people call a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageName {
+    pub key: Key,
+    pub kind: Kind,
+    pub name: String,
+    /// The first trial that wants it.
+    pub arm: String,
+    pub seed: u64,
+    /// How many trials want it.
+    pub trials: usize,
+}
+
+/// How far the run is, in seconds of work.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Work {
+    pub done: f64,
+    pub total: f64,
+    /// Seconds until the end at the speed so far; `None` until there is a speed.
+    pub eta: Option<f64>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Summary {
+    /// Stages whose artifacts were there, or were made by another runner meanwhile.
+    pub hits: usize,
+    /// Stages made by this run, diverged ones included.
+    pub made: usize,
+    pub diverged: Vec<StageName>,
+    pub failed: Vec<(StageName, String)>,
+    /// Stages left out because an input failed or diverged.
+    pub not_run: usize,
+    /// Stages still to do, because the run was stopped.
+    pub left: usize,
+    pub trials_finished: usize,
+    pub trials_diverged: usize,
+    pub trials_failed: usize,
+    pub trials_left: usize,
+    /// Stopped on request before everything was done.
+    pub interrupted: bool,
+    /// Wall seconds.
+    pub seconds: f64,
+}

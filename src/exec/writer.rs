@@ -1,0 +1,127 @@
+//! Writing the results of one experiment in one lab, in plan order.
+//!
+//! The files are rewritten whole and atomically. A trial outside the current selection (`--only`, `--seeds`) keeps its rows
+//! as long as it is in the plan and its stages have the keys that the rows were made from; rows of another recipe are
+//! never left standing under the same arm. Imported rows stay.
+
+use super::collect::{Rows, Timing};
+use super::results::{self, CurvePoint, Outcome, Results, ResultsError, Trial};
+use crate::cache::{DiskError, disk};
+use crate::plan::{History, TrialPlan};
+use crate::recipe::Key;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// One trial's part of the three files, ready to be written.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Rendered {
+    trial: String,
+    curves: String,
+    timing: String,
+}
+
+fn render(trial: &Trial, curves: &[CurvePoint], timing: Option<String>) -> Rendered {
+    let text = results::curves_text(curves);
+    let rows = text.split_once('\n').map_or("", |(_, rows)| rows);
+    Rendered { trial: results::trials_text([trial]), curves: rows.to_string(), timing: timing.unwrap_or_default() }
+}
+
+/// The results of a plan while it runs.
+pub struct Writer {
+    dir: PathBuf,
+    /// For each trial of the full plan: what to write.
+    rows: Vec<Option<Rendered>>,
+    imported: Vec<Rendered>,
+    written: Option<Instant>,
+    /// How long the last writing took.
+    took: Duration,
+}
+
+impl Writer {
+    /// Takes over the rows in `dir` that still hold for `trials`, the full plan. Failed trials in `selected` are about to be tried again.
+    pub fn new(dir: &Path, trials: &[TrialPlan], selected: &BTreeSet<usize>) -> Result<Writer, ResultsError> {
+        let Results { trials: old, curves } = results::read(dir)?;
+        let mut curves_of: BTreeMap<(String, u64), Vec<CurvePoint>> = BTreeMap::new();
+        for point in curves {
+            curves_of.entry((point.arm.clone(), point.seed)).or_default().push(point);
+        }
+        let mut timing_of = timings(dir);
+        let mut old_of = BTreeMap::new();
+        let mut imported = vec![];
+        for trial in old {
+            let id = (trial.arm.clone(), trial.seed);
+            let curves = curves_of.remove(&id).unwrap_or_default();
+            let rendered = render(&trial, &curves, timing_of.remove(&id));
+            if trial.imported {
+                imported.push(rendered);
+            } else {
+                old_of.insert(id, (trial, rendered));
+            }
+        }
+        let still_holds = |(index, plan): (usize, &TrialPlan)| {
+            let (trial, rendered) = old_of.remove(&(plan.arm.clone(), plan.seed.0))?;
+            let planned = plan.stages.iter().map(|stage| (stage.name.clone(), stage.key.to_string()));
+            let same = trial.stages.0.iter().cloned().eq(planned);
+            let retried = trial.outcome == Outcome::Failed && selected.contains(&index);
+            let levels = trial.levels.0 == plan.levels;
+            (same && levels && !retried).then_some(rendered)
+        };
+        let rows = trials.iter().enumerate().map(still_holds).collect();
+        Ok(Writer { dir: dir.to_path_buf(), rows, imported, written: None, took: Duration::ZERO })
+    }
+
+    /// Sets the rows of a trial of the full plan.
+    pub fn set(&mut self, trial: usize, rows: &Rows) {
+        let timing = serde_json::to_string(&rows.timing).expect("plain data") + "\n";
+        self.rows[trial] = Some(render(&rows.trial, &rows.curves, Some(timing)));
+    }
+
+    /// Whether it is time to write again: always at first, later so seldom that writing takes a twentieth of the time.
+    pub fn due(&self) -> bool {
+        self.written.is_none_or(|written| written.elapsed() >= 20 * self.took)
+    }
+
+    /// Writes what differs from the files.
+    pub fn write(&mut self) -> Result<(), DiskError> {
+        let begun = Instant::now();
+        let all: Vec<&Rendered> = self.rows.iter().flatten().chain(&self.imported).collect();
+        let join = |part: fn(&Rendered) -> &str| all.iter().map(|rows| part(rows)).collect::<String>();
+        let curves = results::curves_text([]) + &join(|rows| &rows.curves);
+        disk::create_dir(&self.dir)?;
+        for (name, text) in [
+            ("curves.csv", curves),
+            ("timing.jsonl", join(|rows| &rows.timing)),
+            // Last, so that a trial that is listed has its curves.
+            ("trials.jsonl", join(|rows| &rows.trial)),
+        ] {
+            let path = self.dir.join(name);
+            if disk::read_if_there(&path)?.as_deref() != Some(text.as_bytes()) {
+                disk::write_atomic(&path, text.as_bytes())?;
+            }
+        }
+        self.written = Some(Instant::now());
+        self.took = begun.elapsed();
+        Ok(())
+    }
+}
+
+/// Lines of `timing.jsonl` by trial; what cannot be read is dropped, for nothing depends on it.
+fn timings(dir: &Path) -> BTreeMap<(String, u64), String> {
+    let text = disk::read(&dir.join("timing.jsonl")).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let lines = text.as_deref().unwrap_or_default().lines();
+    lines
+        .filter_map(|line| {
+            let timing: Timing = serde_json::from_str(line).ok()?;
+            Some(((timing.arm, timing.seed), format!("{line}\n")))
+        })
+        .collect()
+}
+
+/// What the stages of each trial were when its results were written.
+pub fn history(trials: &[Trial]) -> History {
+    let stages = |trial: &Trial| {
+        trial.stages.iter().filter_map(|(name, key)| Some((name.to_string(), key.parse::<Key>().ok()?))).collect()
+    };
+    History(trials.iter().map(|trial| ((trial.arm.clone(), trial.seed), stages(trial))).collect())
+}

@@ -1,0 +1,340 @@
+//! What a stage costs before it has run: FLOPs, tokens, disk, and from measured speeds the seconds.
+//!
+//! FLOPs come from the recipes alone and are the same everywhere. Responses are taken to be half as long as they may be and
+//! prompts [`PROMPT_TOKENS`] long, which real runs miss by a factor of two either way; the seconds soon don't, because they
+//! are FLOPs divided by the *measured* speed of the same stage kind on the same machine, and both err alike.
+
+use super::graph::Graph;
+use crate::cache::{self, Store, disk};
+use crate::recipe::corpus::CorpusRecipe;
+use crate::recipe::eval::Items;
+use crate::recipe::{Backend, EvalProtocol, Key, Kind, ModelShape, Recipe};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Tokens of a prompt, where nobody knows.
+pub const PROMPT_TOKENS: f64 = 48.0;
+/// Questions of a data set whose size is not given.
+pub const DATASET_ITEMS: u64 = 500;
+
+/// Facts about outside data that recipes don't hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Known {
+    /// Shapes of checkpoints, by the key of their stage.
+    pub checkpoints: BTreeMap<Key, ModelShape>,
+    /// Sizes of data sets, by the digest of their content: questions, or tokens of a text corpus.
+    pub datasets: BTreeMap<Key, u64>,
+}
+
+/// The price of one stage.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Cost {
+    pub flops: f64,
+    /// Tokens generated, trained on or scored.
+    pub tokens: u64,
+    /// Bytes of the artifact.
+    pub disk: u64,
+    /// False if something needed for the price is not known (a checkpoint's shape); it is then too low.
+    pub known: bool,
+}
+
+/// The price of every node of a graph, in its order.
+pub fn costs(graph: &Graph, known: &Known) -> Vec<Cost> {
+    let shapes = graph.shapes(&known.checkpoints);
+    graph.nodes.iter().zip(&shapes).map(|(node, shape)| cost(&node.recipe, shape.as_ref(), known)).collect()
+}
+
+/// The price of one stage on a model of this shape.
+pub fn cost(recipe: &Recipe, shape: Option<&ModelShape>, known: &Known) -> Cost {
+    let forward = |context: f64| shape.map_or(0.0, |shape| shape.forward_flops_per_token(context as usize));
+    // Weights are stored as f32.
+    let weights = shape.map_or(0, |shape| 4 * shape.parameters());
+    match recipe {
+        Recipe::Corpus(corpus) => {
+            let tokens = match corpus {
+                CorpusRecipe::World(world) => Some(world.tokens.0),
+                CorpusRecipe::Text(text) => known.datasets.get(&text.content).copied(),
+            };
+            let known = tokens.is_some();
+            let tokens = tokens.unwrap_or(0);
+            Cost { flops: 0.0, tokens, disk: 4 * tokens, known }
+        }
+        Recipe::Checkpoint(_) => Cost { disk: weights, known: shape.is_some(), ..Cost::default() },
+        Recipe::Train(train) => {
+            let tokens = train.steps().0 * train.batch_tokens();
+            let flops = 3.0 * tokens as f64 * forward(train.row_tokens as f64);
+            Cost { flops, tokens, disk: weights, known: shape.is_some() }
+        }
+        Recipe::Eval(eval) => {
+            let (flops, tokens) = evaluation(&eval.protocol, &forward, known);
+            Cost { flops, tokens: tokens as u64, disk: questions(&eval.protocol, known) * 512, known: shape.is_some() }
+        }
+        Recipe::Rl(rl) => {
+            let (mut flops, mut tokens) = (0.0, 0.0);
+            let prompts = rl.prompts_per_step as f64;
+            let responses = prompts * rl.group_size as f64;
+            for step in 0..rl.steps.0 {
+                let response = rl.max_response_at(step) as f64 / 2.0;
+                let length = PROMPT_TOKENS + response;
+                // Generate (a prompt is read once for its group), then forward and backward over whole sequences.
+                let generated = prompts * PROMPT_TOKENS + responses * response;
+                flops += forward(length) * (generated + 3.0 * responses * length);
+                tokens += responses * response;
+            }
+            // Before the first step, every so many, and after the last.
+            let evaluations = 1 + rl.steps.0.div_ceil(rl.eval_every.0.max(1));
+            let (flops_each, tokens_each) = evaluation(&rl.eval, &forward, known);
+            flops += evaluations as f64 * flops_each;
+            tokens += evaluations as f64 * tokens_each;
+            let disk = weights + questions(&rl.eval, known) * 512;
+            Cost { flops, tokens: tokens as u64, disk, known: shape.is_some() }
+        }
+    }
+}
+
+/// Questions of all benchmarks.
+fn questions(protocol: &EvalProtocol, known: &Known) -> u64 {
+    let count = |items: &Items| match items {
+        Items::World { count, .. } => *count as u64,
+        Items::Dataset { content } => known.datasets.get(content).copied().unwrap_or(DATASET_ITEMS),
+    };
+    protocol.benchmarks.iter().map(|benchmark| count(&benchmark.items)).sum()
+}
+
+/// FLOPs and generated tokens of one evaluation.
+fn evaluation(protocol: &EvalProtocol, forward: &dyn Fn(f64) -> f64, known: &Known) -> (f64, f64) {
+    let questions = questions(protocol, known) as f64;
+    let response = protocol.max_new_tokens as f64 / 2.0;
+    let generated = questions * (1 + protocol.samples) as f64 * response;
+    (forward(PROMPT_TOKENS + response) * (generated + questions * PROMPT_TOKENS), generated)
+}
+
+/// Measured speeds: machine, then stage kind.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Calibration(BTreeMap<String, BTreeMap<String, Measured>>);
+
+/// Work done and the time it took, summed over stages.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Measured {
+    work: f64,
+    seconds: f64,
+    stages: u64,
+}
+
+impl Calibration {
+    fn path(store: &Store) -> PathBuf {
+        store.root().join("calibration.json")
+    }
+
+    /// The measured speeds of a store; none if there is no such file or it is damaged, for they are only a help.
+    pub fn read(store: &Store) -> Calibration {
+        let text = disk::read(&Calibration::path(store)).ok();
+        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    /// Adds stages that have just been made. Two runners that write at once lose one of the additions, nothing else.
+    pub fn add(store: &Store, machine: &str, made: &[(Kind, Cost, f64)]) -> cache::store::Result<()> {
+        let mut calibration = Calibration::read(store);
+        for (kind, cost, seconds) in made {
+            let work = work(*kind, cost);
+            if work > 0.0 && *seconds > 0.0 {
+                let kinds = calibration.0.entry(machine.to_string()).or_default();
+                let measured = kinds.entry(kind.name().to_string()).or_default();
+                *measured = Measured {
+                    work: measured.work + work,
+                    seconds: measured.seconds + seconds,
+                    stages: measured.stages + 1,
+                };
+            }
+        }
+        let text = serde_json::to_vec_pretty(&calibration).expect("plain data");
+        Ok(disk::write_atomic(&Calibration::path(store), &text)?)
+    }
+
+    /// How long a stage takes on a machine; a guess until one of its kind has been measured there.
+    pub fn seconds(&self, machine: &str, backend: Backend, kind: Kind, cost: &Cost) -> f64 {
+        let measured = self.0.get(machine).and_then(|kinds| kinds.get(kind.name()));
+        let rate = measured.map_or_else(|| default_rate(kind, backend), |m| m.work / m.seconds);
+        work(kind, cost) / rate
+    }
+
+    /// Whether seconds of this kind are measured rather than guessed.
+    pub fn measured(&self, machine: &str, kind: Kind) -> bool {
+        self.0.get(machine).is_some_and(|kinds| kinds.contains_key(kind.name()))
+    }
+}
+
+/// The name under which speeds are kept: they hold for one machine, backend and number of threads.
+pub fn machine(backend: Backend, threads: usize) -> String {
+    format!("{} {} {threads}", disk::host(), format!("{backend:?}").to_lowercase())
+}
+
+/// What a kind's time grows with: tokens for corpora, bytes for checkpoints, FLOPs for the rest.
+fn work(kind: Kind, cost: &Cost) -> f64 {
+    match kind {
+        Kind::Corpus => cost.tokens as f64,
+        Kind::Checkpoint => cost.disk as f64,
+        Kind::Pretrain | Kind::Midtrain | Kind::Rl | Kind::Eval => cost.flops,
+    }
+}
+
+/// Work per second of a laptop core or two, or of one data-centre GPU at a modest share of its peak.
+fn default_rate(kind: Kind, backend: Backend) -> f64 {
+    let gpu = backend != Backend::Cpu;
+    match kind {
+        Kind::Corpus => 1e6,
+        Kind::Checkpoint => 5e8,
+        Kind::Pretrain | Kind::Midtrain if gpu => 1e14,
+        Kind::Rl | Kind::Eval if gpu => 1e13,
+        Kind::Pretrain | Kind::Midtrain => 3e10,
+        Kind::Rl | Kind::Eval => 1.5e10,
+    }
+}
+
+/// What a run may cost at most.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Caps {
+    pub max_hours: Option<f64>,
+    pub max_disk: Option<u64>,
+}
+
+/// One stage that a run would make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// For people: stage and first arm.
+    pub what: String,
+    pub seconds: f64,
+    pub disk: u64,
+}
+
+/// A run that would exceed a cap; nothing has been started.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum TooExpensive {
+    #[error(
+        "failed to start: the {stages} stages to run take about {hours:.1} h, more than the allowed {allowed} h; the longest are {longest} \
+         (thin the experiment with --only or --seeds, or raise --max-hours)"
+    )]
+    Hours { stages: usize, hours: f64, allowed: f64, longest: String },
+    #[error(
+        "failed to start: the {stages} stages to run write about {}, more than the allowed {}; the largest are {largest} \
+         (thin the experiment with --only or --seeds, drop old artifacts with `ablate gc`, or raise --max-disk)", bytes(*disk), bytes(*allowed)
+    )]
+    Disk { stages: usize, disk: u64, allowed: u64, largest: String },
+}
+
+impl Caps {
+    /// Refuses a run that is too expensive. `jobs` stages run at a time.
+    pub fn check(&self, items: &[Item], jobs: usize) -> Result<(), TooExpensive> {
+        let listed = |mut items: Vec<&Item>, text: &dyn Fn(&Item) -> String| {
+            items.truncate(3);
+            items.into_iter().map(text).collect::<Vec<_>>().join(", ")
+        };
+        let hours = items.iter().map(|item| item.seconds).sum::<f64>() / 3600.0 / jobs.max(1) as f64;
+        if let Some(allowed) = self.max_hours.filter(|allowed| hours > *allowed) {
+            let mut sorted: Vec<&Item> = items.iter().collect();
+            sorted.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+            let longest = listed(sorted, &|item| format!("{} ({:.1} h)", item.what, item.seconds / 3600.0));
+            return Err(TooExpensive::Hours { stages: items.len(), hours, allowed, longest });
+        }
+        let disk = items.iter().map(|item| item.disk).sum();
+        if let Some(allowed) = self.max_disk.filter(|allowed| disk > *allowed) {
+            let mut sorted: Vec<&Item> = items.iter().collect();
+            sorted.sort_by_key(|item| std::cmp::Reverse(item.disk));
+            let largest = listed(sorted, &|item| format!("{} ({})", item.what, bytes(item.disk)));
+            return Err(TooExpensive::Disk { stages: items.len(), disk, allowed, largest });
+        }
+        Ok(())
+    }
+}
+
+/// Bytes as people say them: `512 B`, `1.5 MB`, `20 GB`.
+pub fn bytes(count: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB", "PB"];
+    let (mut value, mut unit) = (count as f64, 0);
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let text = format!("{value:.1}");
+    format!("{} {}", text.trim_end_matches(".0"), units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::sample;
+    use crate::recipe::Steps;
+
+    fn of(stage: &str, change: impl Fn(&mut Recipe)) -> Cost {
+        let mut trial = sample::trial("a", 1, 0);
+        trial.stages.iter_mut().filter(|planned| planned.name == stage).for_each(|planned| change(&mut planned.recipe));
+        let graph = Graph::new(&[trial]).unwrap();
+        let node = graph.nodes.iter().position(|node| node.names[0] == stage).unwrap();
+        costs(&graph, &Known::default())[node]
+    }
+
+    #[test]
+    fn training_costs_three_forward_passes_over_whole_steps() {
+        let cost = of("mid", |_| {});
+        // 500 tokens in steps of 64; 2 layers of (16·16 + 2·16·8 + 16·16 + 3·16·32 + 16·32) and a head of 16·64, times 2.
+        let forward = 2.0 * (2.0 * (256.0 + 256.0 + 256.0 + 1536.0 + 512.0) + 1024.0);
+        assert_eq!(cost.tokens, 448);
+        assert_eq!(cost.flops, 3.0 * 448.0 * forward);
+        assert!(cost.known && cost.disk > 4 * 64 * 16);
+    }
+
+    #[test]
+    fn costs_grow_with_the_work_and_do_not_depend_on_names() {
+        let rl = |steps| {
+            of("rl", |recipe| {
+                if let Recipe::Rl(rl) = recipe {
+                    rl.steps = Steps(steps)
+                }
+            })
+        };
+        let (one, two) = (rl(100), rl(200));
+        assert!((two.flops / one.flops - 2.0).abs() < 0.05, "{one:?} {two:?}");
+        let eval = |samples| {
+            of("eval:mid", |recipe| {
+                if let Recipe::Eval(eval) = recipe {
+                    eval.protocol.samples = samples
+                }
+            })
+        };
+        assert!(eval(7).tokens == 8 * eval(0).tokens);
+        let empty = cost(&sample::corpus(1000), None, &Known::default());
+        assert_eq!((empty.flops, empty.tokens, empty.disk, empty.known), (0.0, 1000, 4000, true));
+    }
+
+    #[test]
+    fn a_checkpoint_of_unknown_shape_has_no_known_price() {
+        let recipe = Recipe::Checkpoint(crate::recipe::CheckpointRecipe { content: Key::of(b"x") });
+        assert!(!cost(&recipe, None, &Known::default()).known);
+    }
+
+    #[test]
+    fn measured_speeds_replace_the_guess_on_that_machine_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(dir.path()).unwrap();
+        let cost = Cost { flops: 1e9, tokens: 1, disk: 1, known: true };
+        let guess = Calibration::read(&store).seconds("here", Backend::Cpu, Kind::Rl, &cost);
+        Calibration::add(&store, "here", &[(Kind::Rl, cost, 3.0), (Kind::Rl, cost, 5.0)]).unwrap();
+        let calibration = Calibration::read(&store);
+        assert_eq!(calibration.seconds("here", Backend::Cpu, Kind::Rl, &cost), 4.0);
+        assert_eq!(calibration.seconds("there", Backend::Cpu, Kind::Rl, &cost), guess);
+        assert!(calibration.measured("here", Kind::Rl) && !calibration.measured("here", Kind::Eval));
+        std::fs::write(Calibration::path(&store), "{").unwrap();
+        assert_eq!(Calibration::read(&store), Calibration::default(), "a damaged calibration is none");
+    }
+
+    #[test]
+    fn bytes_print_as_people_say_them() {
+        for (count, text) in
+            [(0, "0 B"), (512, "512 B"), (1_500_000, "1.5 MB"), (20_000_000_000, "20 GB"), (999_600, "1 MB")]
+        {
+            assert_eq!(bytes(count), text);
+        }
+    }
+}
