@@ -1,1 +1,17 @@
-//! (in progress)
+//! From recipes to rows of tokens: tokenizer, generated maths world, shards on disk, and the mix that a training run reads.
+//!
+//! Everything here is integer arithmetic on addressed random streams, so a corpus is the same bytes on every machine.
+//! Rows are packed from whole corpora; nothing is padded.
+
+#[cfg(feature = "engine")]
+pub mod mix;
+#[cfg(feature = "engine")]
+pub mod shards;
+pub mod tokenizer;
+pub mod world;
+
+#[cfg(feature = "engine")]
+pub use mix::{Mix, MixError, RowBatch};
+#[cfg(feature = "engine")]
+pub use shards::{Shards, ShardsError};
+pub use tokenizer::{Tokenizer, TokenizerError, WordTokenizer};

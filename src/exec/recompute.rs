@@ -1,50 +1,53 @@
-//! Equal keys are a promise of equal bytes; this is the evidence. Finished stages are made again beside the store, and
-//! their files compared with the records. The store is not changed.
+//! Equal keys are a promise of equal bytes; this is the evidence. Finished stages are made again beside the store, from the
+//! hashed text that lies next to each artifact, and their files compared with the records. The store is not changed.
 
 use super::bench::{Bench, Outcome, StageContext};
-use super::event::StageName;
-use super::prepare::{Prepared, Setup};
-use crate::cache::{CacheError, disk};
+use crate::cache::{CacheError, Record, Store, disk};
+use crate::recipe::{Kind, Recipe};
+use std::collections::BTreeSet;
 
 /// One stage made again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recomputed {
-    pub stage: StageName,
+    /// Its kind, and the first trial that asked for it.
+    pub stage: String,
     /// What differs from the record; empty if every byte is the same.
     pub differences: Vec<String>,
 }
 
-/// Makes up to `count` stages again whose artifact and inputs are in the store, chosen by key and so without favour.
-pub fn recompute(
-    setup: &Setup,
-    prepared: &Prepared,
-    bench: &dyn Bench,
-    count: usize,
-) -> Result<Vec<Recomputed>, CacheError> {
-    let _in_use = setup.store.in_use()?;
-    let mut nodes: Vec<usize> =
-        (0..prepared.graph.nodes.len()).filter(|node| prepared.states[*node].ending.is_some()).collect();
-    nodes.sort_by_key(|node| prepared.graph.nodes[*node].key);
-    let with_inputs =
-        |node: &usize| prepared.graph.nodes[*node].inputs.iter().all(|input| prepared.states[*input].ending.is_some());
-    nodes.into_iter().filter(with_inputs).take(count).map(|node| again(setup, prepared, bench, node)).collect()
+/// Makes up to `count` stages again whose inputs are in the store, chosen by key and so without favour. Checkpoints are
+/// left out: where they came from is no longer known.
+pub fn recompute(store: &Store, bench: &dyn Bench, count: usize) -> Result<Vec<Recomputed>, CacheError> {
+    let _in_use = store.in_use()?;
+    let mut records = store.records()?;
+    records.sort_by_key(|record| record.key);
+    let there: BTreeSet<_> = records.iter().map(|record| record.key).collect();
+    let possible = |record: &&Record| {
+        record.kind != Kind::Checkpoint.name() && record.inputs.iter().all(|input| there.contains(input))
+    };
+    records.iter().filter(possible).take(count).map(|record| again(store, bench, record)).collect()
 }
 
-fn again(setup: &Setup, prepared: &Prepared, bench: &dyn Bench, node: usize) -> Result<Recomputed, CacheError> {
-    let stage = &prepared.graph.nodes[node];
-    let record = setup.store.open(&stage.key)?.record;
-    let dir = setup.store.root().join("tmp").join(format!("again-{}-{}", stage.key, std::process::id()));
+fn again(store: &Store, bench: &dyn Bench, record: &Record) -> Result<Recomputed, CacheError> {
+    let label = record.labels.first();
+    let who = label.map_or(String::new(), |label| format!(": {} of {} seed {}", label.stage, label.arm, label.seed));
+    let stage = format!("{} {}{who}", record.kind, record.key.short());
+    let recipe = store.fingerprint(&record.key).and_then(|fingerprint| Recipe::from_fingerprint(&fingerprint));
+    let Some(recipe) = recipe else {
+        let differences = vec!["its hashed text is no recipe of this version".to_string()];
+        return Ok(Recomputed { stage, differences });
+    };
+    let dir = store.root().join("tmp").join(format!("again-{}-{}", record.key, std::process::id()));
     let (out, scratch) = (dir.join("out"), dir.join("scratch"));
     disk::remove_dir(&dir)?;
     disk::create_dir(&out)?;
     disk::create_dir(&scratch)?;
-    let mut ctx = StageContext::new(&out, &scratch, setup.threads).with_sources(&setup.sources);
-    for input in &stage.inputs {
-        let key = prepared.graph.nodes[*input].key;
-        ctx = ctx.with_input(key, &setup.store.open(&key)?.dir);
+    let mut context = StageContext::new(&out, &scratch, 1);
+    for input in &record.inputs {
+        context = context.with_input(*input, &store.open(input)?.dir);
     }
     let mut differences = vec![];
-    match bench.run(&stage.recipe, &ctx) {
+    match bench.run(&recipe, &context) {
         Ok(Outcome::Finished | Outcome::Diverged { .. }) => {
             let made = disk::files(&out)?;
             for name in &made {
@@ -60,7 +63,6 @@ fn again(setup: &Setup, prepared: &Prepared, bench: &dyn Bench, node: usize) -> 
         Ok(Outcome::Interrupted) => differences.push("it stopped without being asked to".to_string()),
         Err(error) => differences.push(format!("it failed: {error}")),
     }
-    drop(ctx);
     disk::remove_dir(&dir)?;
-    Ok(Recomputed { stage: prepared.name(node), differences })
+    Ok(Recomputed { stage, differences })
 }

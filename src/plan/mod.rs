@@ -3,9 +3,11 @@
 //! Trials (lowered by their experiment) → [`graph`] merges equal keys → [`freshness`] asks the store about each →
 //! [`cost`] prices what is missing. Nothing here starts anything or writes to disk, except that [`cost::Calibration`] keeps
 //! the speeds that a runner measured.
+
 pub mod cost;
 pub mod freshness;
 pub mod graph;
+pub mod lower;
 pub mod trial;
 
 #[cfg(test)]
@@ -14,4 +16,8 @@ pub(crate) mod sample;
 pub use cost::{Calibration, Caps, Cost, Known, TooExpensive};
 pub use freshness::{Assessment, Change, Freshness, History, Question, StaleReason, assess};
 pub use graph::{Graph, GraphError, Node};
+pub use lower::lower;
 pub use trial::{PlannedStage, TrialPlan};
+
+#[cfg(test)]
+mod lower_tests;

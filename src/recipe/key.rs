@@ -34,7 +34,11 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let digits: [u8; 64] = std::array::from_fn(|i| {
+            let byte = self.0[i / 2];
+            b"0123456789abcdef"[if i % 2 == 0 { byte >> 4 } else { byte & 15 } as usize]
+        });
+        f.write_str(std::str::from_utf8(&digits).expect("hex digits are ASCII"))
     }
 }
 
@@ -99,7 +103,17 @@ impl Fingerprint {
 
     /// The canonical text.
     pub fn text(&self) -> String {
-        canonical_json(&serde_json::to_value(self).expect("a fingerprint is plain data"))
+        let Fingerprint { kind, version, backend, recipe } = self;
+        let mut text = b"{\"backend\":".to_vec();
+        write_plain(backend, &mut text);
+        text.extend(b",\"kind\":");
+        write_plain(kind, &mut text);
+        text.extend(b",\"recipe\":");
+        write_canonical(recipe, &mut text);
+        text.extend(b",\"version\":");
+        write_plain(version, &mut text);
+        text.push(b'}');
+        String::from_utf8(text).expect("JSON is UTF-8")
     }
 
     pub fn key(&self) -> Key {
@@ -112,39 +126,43 @@ impl Fingerprint {
 /// Panics on a number that is not finite: serde_json turns those into `null`, and recipes have no optional numbers, so a
 /// `null` where a number belongs cannot be told apart later. Specs refuse such numbers before a recipe exists.
 pub fn canonical_json(value: &Value) -> String {
-    let mut text = String::new();
+    let mut text = Vec::new();
     write_canonical(value, &mut text);
-    text
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
-fn write_canonical(value: &Value, text: &mut String) {
+fn write_canonical(value: &Value, text: &mut Vec<u8>) {
     match value {
         Value::Object(members) => {
-            let mut names: Vec<&String> = members.keys().collect();
-            names.sort();
-            text.push('{');
-            for (index, name) in names.into_iter().enumerate() {
+            let mut members: Vec<(&String, &Value)> = members.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            text.push(b'{');
+            for (index, (name, value)) in members.into_iter().enumerate() {
                 if index > 0 {
-                    text.push(',');
+                    text.push(b',');
                 }
-                text.push_str(&Value::String(name.clone()).to_string());
-                text.push(':');
-                write_canonical(&members[name], text);
+                write_plain(name, text);
+                text.push(b':');
+                write_canonical(value, text);
             }
-            text.push('}');
+            text.push(b'}');
         }
         Value::Array(items) => {
-            text.push('[');
+            text.push(b'[');
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
-                    text.push(',');
+                    text.push(b',');
                 }
                 write_canonical(item, text);
             }
-            text.push(']');
+            text.push(b']');
         }
-        plain => text.push_str(&plain.to_string()),
+        plain => write_plain(plain, text),
     }
+}
+
+fn write_plain(value: &impl Serialize, text: &mut Vec<u8>) {
+    serde_json::to_writer(text, value).expect("writing into memory");
 }
 
 #[cfg(test)]
@@ -158,6 +176,13 @@ mod tests {
         let b = json!({"a": {"x": null, "y": [1.5, "x"]}, "b": 1});
         assert_eq!(canonical_json(&a), r#"{"a":{"x":null,"y":[1.5,"x"]},"b":1}"#);
         assert_eq!(canonical_json(&a), canonical_json(&b));
+    }
+
+    #[test]
+    fn a_fingerprint_is_hashed_in_canonical_form() {
+        let recipe = Recipe::Checkpoint(crate::recipe::CheckpointRecipe { content: Key::of(b"weights") });
+        let fingerprint = recipe.fingerprint(Backend::Cpu);
+        assert_eq!(fingerprint.text(), canonical_json(&serde_json::to_value(&fingerprint).unwrap()));
     }
 
     #[test]

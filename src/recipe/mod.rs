@@ -130,6 +130,19 @@ impl Recipe {
         keys
     }
 
+    /// The recipe that a hashed text describes; none if it is of another version of this program.
+    pub fn from_fingerprint(fingerprint: &Fingerprint) -> Option<Recipe> {
+        let (name, value) = (fingerprint.kind.as_str(), fingerprint.recipe.clone());
+        let kinds = [Kind::Corpus, Kind::Checkpoint, Kind::Pretrain, Kind::Midtrain, Kind::Rl, Kind::Eval];
+        match kinds.into_iter().find(|kind| kind.name() == name)? {
+            Kind::Corpus => serde_json::from_value(value).map(Recipe::Corpus).ok(),
+            Kind::Checkpoint => serde_json::from_value(value).map(Recipe::Checkpoint).ok(),
+            Kind::Pretrain | Kind::Midtrain => serde_json::from_value(value).map(Recipe::Train).ok(),
+            Kind::Rl => serde_json::from_value(value).map(Recipe::Rl).ok(),
+            Kind::Eval => serde_json::from_value(value).map(Recipe::Eval).ok(),
+        }
+    }
+
     /// The hashed text of this stage on a backend; see [`Fingerprint`].
     pub fn fingerprint(&self, backend: Backend) -> Fingerprint {
         Fingerprint::new(self, backend)

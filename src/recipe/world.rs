@@ -22,6 +22,17 @@ pub struct World {
     pub corpus_difficulty: Vec<f64>,
 }
 
+/// Words of the generated documents, besides numbers, `<eos>` and `<pad>`. `data::world` holds the words themselves and a
+/// test there that this is their number; it is here because a model's shape is identity and needs it.
+pub const WORDS: usize = 165;
+
+impl World {
+    /// Size of the vocabulary: `<eos>`, `<pad>`, the numbers, the words.
+    pub fn vocab(&self) -> usize {
+        2 + self.max_number as usize + 1 + WORDS
+    }
+}
+
 /// A stream of problems with a mix of difficulties.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProblemSet {

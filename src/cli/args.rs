@@ -1,0 +1,275 @@
+//! The command line: verbs and flags, and the help that teaches them.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Which mid-training data makes a base model good at RL? One file states the question; `ablate` runs it and judges the answer.
+#[derive(Debug, Parser)]
+#[command(name = "ablate", version, max_term_width = 110, after_help = FIRST_STEPS)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const FIRST_STEPS: &str = "First steps:
+  ablate plan experiments/corpus.yaml      what would run, and what it costs
+  ablate run experiments/corpus.yaml       run what is missing (stop and start it as you like)
+  ablate report experiments/corpus.yaml    figures, tables and verdicts from the results
+
+Exit codes: 0 done, 1 internal error, 2 mistake in a file or in usage (nothing was started), 3 a trial failed, 130 interrupted.";
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run what is missing of an experiment.
+    Run(RunArgs),
+    /// Show what would run, what is cached and why, and its price. Starts nothing, writes nothing.
+    Plan(PlanArgs),
+    /// For each stage that would run again: which field changed, from what to what.
+    Explain(ExplainArgs),
+    /// Draw figures and tables and judge the claims, from results alone.
+    Report(ReportArgs),
+    /// Experiments with results here: trials finished, diverged, failed, missing.
+    Status(StatusArgs),
+    /// Compare two arms, or groups of arms, paired over seeds.
+    Compare(CompareArgs),
+    /// Check every stored byte against its record; recompute stages if asked.
+    Verify(VerifyArgs),
+    /// Drop artifacts that no result and no experiment file given refers to.
+    Gc(GcArgs),
+    /// Judge answers: gold and response a line in, verdict and rule a line out.
+    Score(ScoreArgs),
+    /// Evaluate one model on one benchmark.
+    Eval(EvalArgs),
+    /// Forward pass for cross-checks: token ids in, logits out.
+    Logits(LogitsArgs),
+    /// Write a trained model as a Hugging Face folder with a model card.
+    Export(ExportArgs),
+    /// Read results made elsewhere.
+    #[command(subcommand)]
+    Import(ImportVerb),
+    /// Print the JSON Schema of experiment or lab files, for editors.
+    Schema(SchemaArgs),
+    /// Check this machine: threads, memory, disk, locks, and whether it reproduces our bytes.
+    Doctor(DoctorArgs),
+}
+
+/// Which trials of which experiment.
+#[derive(Debug, Clone, Args)]
+pub struct Selection {
+    /// Experiment file.
+    pub experiment: PathBuf,
+    /// Lab that binds the experiment's names: a name that is built in (smoke, proxy, study) or a path.
+    #[arg(long, default_value = "proxy", value_name = "NAME|PATH")]
+    pub lab: String,
+    /// Folder of results; the store of artifacts is `.store` inside it.
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub results: PathBuf,
+    /// Run seeds 0 to N-1 instead of the file's.
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<u64>,
+    /// Only arms at this level; may be given several times (levels of one axis add up, axes narrow).
+    #[arg(long, value_name = "AXIS=LEVEL")]
+    pub only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Stages that run at once. Default: one per core.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Threads inside a stage. Default: cores divided by jobs. Results do not depend on it.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// How progress is shown.
+    #[arg(long, value_enum, default_value_t = Progress::Auto)]
+    pub progress: Progress,
+    /// Stop cleanly after this many hours; running again goes on from there.
+    #[arg(long, value_name = "H")]
+    pub max_hours: Option<f64>,
+    /// Refuse to start if the plan's price is above this many core-hours.
+    #[arg(long, value_name = "H")]
+    pub budget: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Bars on a terminal, plain lines elsewhere.
+    Auto,
+    Plain,
+    None,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Print the plan as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Experiment files. Default: every file in `experiments/` that has results.
+    pub experiments: Vec<PathBuf>,
+    /// Lab whose results to report. Default: every lab that has results.
+    #[arg(long, value_name = "NAME|PATH")]
+    pub lab: Option<String>,
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub results: PathBuf,
+    #[arg(long, default_value = "reports", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub results: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Arms on one side, as axis=level pairs joined by commas.
+    #[arg(long, value_name = "AXIS=LEVEL[,…]")]
+    pub a: String,
+    /// Arms on the other side.
+    #[arg(long, value_name = "AXIS=LEVEL[,…]")]
+    pub b: String,
+    /// Metric of a trial, e.g. `rl.accuracy/all`.
+    #[arg(long, default_value = "rl.accuracy_sampled/all", value_name = "M")]
+    pub metric: String,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub results: PathBuf,
+    /// Recompute N stages and compare their bytes.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub recompute: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub results: PathBuf,
+    /// List what would be dropped, and drop nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    /// Lines with `gold` and `response`.
+    #[arg(long = "in", value_name = "PAIRS.jsonl")]
+    pub input: PathBuf,
+    /// Where to write. Default: standard output.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Hugging Face folder (config.json, model.safetensors, tokenizer.json).
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Lines with `id`, `question` and `answer`.
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub benchmark: PathBuf,
+    /// How the benchmark is asked and graded. Default: the file's name.
+    #[arg(long, value_name = "NAME")]
+    pub suite: Option<String>,
+    /// Worked examples before the question. Default: the suite's.
+    #[arg(long, value_name = "N")]
+    pub shots: Option<usize>,
+    /// Only the first N items.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Draw K answers at temperature 1 instead of one greedy answer.
+    #[arg(long, value_name = "K")]
+    pub samples: Option<usize>,
+    /// Prompt template instead of the suite's.
+    #[arg(long, value_name = "NAME")]
+    pub template: Option<String>,
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub max_new_tokens: usize,
+    #[arg(long, default_value = "eval", value_name = "DIR")]
+    pub out: PathBuf,
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct LogitsArgs {
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Token ids, `[[…], …]`; rows of equal length.
+    #[arg(long, value_name = "FILE.json")]
+    pub ids: PathBuf,
+    /// Tensor `logits`, f32 `[B, T, V]`.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Arm, as `ablate plan` prints it.
+    #[arg(long, value_name = "ARM_ID")]
+    pub arm: String,
+    #[arg(long, value_name = "N")]
+    pub seed: u64,
+    /// Stage whose weights to write: `base`, a phase's name, or `rl`.
+    #[arg(long, value_name = "STAGE")]
+    pub stage: String,
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ImportVerb {
+    /// W&B CSV exports: columns `<run> - <metric>`.
+    Wandb(ImportWandbArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ImportWandbArgs {
+    /// CSV files, or folders of them.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Name under which reports show the runs.
+    #[arg(long, value_name = "NAME")]
+    pub experiment: String,
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub results: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Which kind of file.
+    #[arg(value_enum, default_value_t = SchemaOf::Experiment)]
+    pub of: SchemaOf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    Experiment,
+    Lab,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub results: PathBuf,
+}

@@ -1,0 +1,90 @@
+//! `ablate compare`: two groups of arms, paired over seeds.
+
+use super::args::CompareArgs;
+use super::failure::Failure;
+use super::session::{Session, pairs};
+use crate::exec::results;
+use crate::spec::experiment::Experiment;
+use crate::verdict::{ClaimInput, Direction, Side, Verdict, judge};
+
+pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
+    let session = Session::open(&args.selection)?;
+    let (a, b) = (side(&args.a, &session.experiment)?, side(&args.b, &session.experiment)?);
+    let read = results::read(&session.results)?;
+    if read.trials.is_empty() {
+        return Err(Failure::usage(format!("there are no results in {}", session.results.display())).hint(format!(
+            "ablate run {} --lab {}",
+            args.selection.experiment.display(),
+            args.selection.lab
+        )));
+    }
+    let known = |metric: &str| read.trials.iter().any(|trial| trial.metrics.contains_key(metric));
+    if !known(&args.metric) {
+        let mut names: Vec<&str> =
+            read.trials.iter().flat_map(|trial| trial.metrics.keys()).map(String::as_str).collect();
+        names.sort();
+        names.dedup();
+        let nearest = crate::spec::mistake::nearest(&args.metric, names.iter().copied());
+        let hint = nearest
+            .map_or_else(|| format!("known metrics: {}", names.join(", ")), |name| format!("did you mean `{name}`?"));
+        return Err(Failure::usage(format!("no trial has a metric `{}`", args.metric)).hint(hint));
+    }
+    let claim = ClaimInput {
+        claim: "compare".into(),
+        statement: format!("{} against {}", args.a, args.b),
+        metric: args.metric.clone(),
+        a,
+        b,
+        versus: None,
+        direction: Direction::Greater,
+        smallest_effect: 0.0,
+        confidence: 0.95,
+        paper: serde_json::Value::Null,
+    };
+    let judged = judge(&claim, &read.trials);
+    let compared = &judged.comparison;
+    println!("{}: {} (a) against {} (b)", args.metric, args.a, args.b);
+    for (name, arms, mean) in [("a", &compared.arms_a, compared.mean_a), ("b", &compared.arms_b, compared.mean_b)] {
+        let mean = mean.map_or("–".to_string(), |mean| format!("{mean:.4}"));
+        println!("  {name}: {mean}  ({} arms)", arms.len());
+    }
+    match &compared.estimate {
+        Some(estimate) => println!("{}", interval(estimate.mean, estimate.low.zip(estimate.high), compared.n_seeds())),
+        None => println!("  no seed has all arms of both sides"),
+    }
+    println!("verdict on a > b: {}", verdict(&judged.verdict));
+    Ok(())
+}
+
+fn interval(mean: f64, interval: Option<(f64, f64)>, seeds: usize) -> String {
+    let bounds = interval
+        .map_or("no interval from one seed".to_string(), |(low, high)| format!("95% interval {low:+.4} to {high:+.4}"));
+    format!("  a − b: {mean:+.4}, {bounds}, paired over {seeds} seeds")
+}
+
+/// A verdict in words.
+pub fn verdict(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Supported => "supported".into(),
+        Verdict::Refuted => "refuted".into(),
+        Verdict::Inconclusive { seeds_needed: Some(seeds) } => {
+            format!("inconclusive; about {seeds} seeds would decide it")
+        }
+        Verdict::Inconclusive { seeds_needed: None } => "inconclusive".into(),
+        Verdict::NotRun { missing } => format!("not run: {} missing", missing.join(", ")),
+    }
+}
+
+fn side(text: &str, experiment: &Experiment) -> Result<Side, Failure> {
+    let texts: Vec<String> = text.split(',').map(str::to_string).collect();
+    let pairs = pairs(&texts)?;
+    experiment.clone().keep_only(&pairs).map_err(Failure::usage)?;
+    let mut side: Side = Vec::new();
+    for (axis, level) in pairs {
+        match side.iter_mut().find(|(name, _)| *name == axis) {
+            Some((_, levels)) => levels.push(level),
+            None => side.push((axis, vec![level])),
+        }
+    }
+    Ok(side)
+}

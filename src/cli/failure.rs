@@ -1,0 +1,84 @@
+//! How a command fails: words for people, an exit code for scripts.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// Ends the command.
+#[derive(Debug)]
+pub struct Failure {
+    kind: Kind,
+    /// Printed as it is, after `error: ` unless it starts so already.
+    message: String,
+    hint: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Something that should not happen.
+    Internal,
+    /// A mistake in a file or in usage; nothing was started.
+    Usage,
+    /// A trial failed; the others went on.
+    Trial,
+    /// Stopped on request.
+    Interrupted,
+}
+
+impl Failure {
+    pub fn usage(message: impl fmt::Display) -> Failure {
+        Failure { kind: Kind::Usage, message: message.to_string(), hint: None }
+    }
+
+    pub fn trial(message: impl fmt::Display) -> Failure {
+        Failure { kind: Kind::Trial, message: message.to_string(), hint: None }
+    }
+
+    pub fn interrupted(message: impl fmt::Display) -> Failure {
+        Failure { kind: Kind::Interrupted, message: message.to_string(), hint: None }
+    }
+
+    /// Something is wrong with stored data or the machine; exit code 1.
+    pub fn internal(message: impl fmt::Display) -> Failure {
+        Failure { kind: Kind::Internal, message: message.to_string(), hint: None }
+    }
+
+    pub fn hint(mut self, hint: impl fmt::Display) -> Failure {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// Prints itself and gives the exit code.
+    pub fn report(&self) -> ExitCode {
+        let message = self.message.trim_end();
+        match (self.kind, message.starts_with("error:")) {
+            (Kind::Interrupted, _) => eprintln!("{message}"),
+            (_, true) => eprintln!("{message}"),
+            (_, false) => eprintln!("error: {message}"),
+        }
+        if let Some(hint) = &self.hint {
+            eprintln!("hint: {hint}");
+        }
+        ExitCode::from(match self.kind {
+            Kind::Internal => 1,
+            Kind::Usage => 2,
+            Kind::Trial => 3,
+            Kind::Interrupted => 130,
+        })
+    }
+}
+
+/// Any other error, with its causes.
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            let text = inner.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}\ncaused by: {text}");
+            }
+            cause = inner.source();
+        }
+        Failure::internal(message)
+    }
+}

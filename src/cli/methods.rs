@@ -1,0 +1,110 @@
+//! The methods section of a report, written from the resolved experiment: what a paper would have to say.
+
+use crate::spec::experiment::Experiment;
+use crate::spec::bind::Family;
+use crate::spec::lab::Lab;
+use crate::verdict::Results;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+/// Plain paragraphs and lists.
+pub fn text(experiment: &Experiment, lab: &Lab, results: &Results) -> String {
+    let seeds: BTreeSet<u64> = results.trials.iter().map(|trial| trial.seed).collect();
+    let mut text = String::new();
+    let mut line = |sentence: String| {
+        text.push_str(&sentence);
+        text.push('\n');
+    };
+    line(format!("Lab `{}`. {}", lab.name, lab.about));
+    line(String::new());
+    line(format!(
+        "{} arms under {} seeds each. A seed draws the base model's weights, the order of all data, the RL prompts and every \
+         rollout; arms share their seeds, and comparisons are paired over them. Evaluation questions and the draws of \
+         sampled evaluation are the same for every arm and seed.",
+        experiment.arms.len(),
+        seeds.len()
+    ));
+    line(String::new());
+    let scale = &lab.scale;
+    line(format!(
+        "Amounts are the paper's, scaled: {} of its tokens are {} here, responses of {} tokens are {} here, {} of its RL \
+         steps are {} here.",
+        crate::recipe::Tokens(scale.tokens.paper),
+        crate::recipe::Tokens(scale.tokens.here),
+        scale.response.paper,
+        scale.response.here,
+        scale.rl_steps.paper,
+        scale.rl_steps.here
+    ));
+    line(String::new());
+    line("Base models:".into());
+    for (name, family) in &lab.families {
+        match family {
+            Family::Pretrain(pretrain) => {
+                let shape = &pretrain.shape;
+                let mixture = pretrain.mixture.iter().map(|(corpus, share)| format!("{corpus} {:.0}%", share * 100.0));
+                line(format!(
+                    "- {name}: {} decoder, {} layers, width {}, {} heads, {} parameters, pre-trained on {} tokens ({})",
+                    shape.architecture.name(),
+                    shape.layers,
+                    shape.hidden,
+                    shape.heads,
+                    shape.parameters(),
+                    pretrain.budget,
+                    mixture.collect::<Vec<_>>().join(", ")
+                ));
+            }
+            Family::Checkpoint(key) => line(format!("- {name}: a checkpoint with content digest {}", key.short())),
+        }
+    }
+    line(String::new());
+    let training = &lab.training;
+    line(format!(
+        "Mid-training: rows of {} tokens, {} rows a step, gradient norm clipped at {}, peak learning rate {}. Each corpus \
+         contributes its declared share of the tokens to within one row; no corpus is seen more than {} time(s).",
+        training.row_tokens,
+        training.batch_rows,
+        training.max_grad_norm,
+        lab.midtrain.optimizer.peak_lr(),
+        training.epochs
+    ));
+    line(String::new());
+    let rl = &lab.rl;
+    line(format!(
+        "RL: {:?} advantages, {:?} loss, clip {} / {}, no KL term, {} prompts × {} responses a step, {} updates a step, \
+         temperature {}, AdamW at {} with a warm-up of {} steps; rewards {} (correct), {} (wrong), {} (no answer).",
+        rl.objective.advantage,
+        rl.objective.aggregation,
+        rl.objective.clip_low,
+        rl.objective.clip_high,
+        rl.prompts_per_step,
+        rl.group_size,
+        rl.updates_per_step,
+        rl.temperature,
+        rl.optimizer.lr,
+        rl.warmup,
+        rl.reward.correct,
+        rl.reward.wrong,
+        rl.reward.no_answer
+    ));
+    line(String::new());
+    line(format!(
+        "Evaluation: greedy, and {} sample(s) a question at temperature {}, at most {} new tokens. Response length is over \
+         correct responses, as in the paper.",
+        lab.eval.samples, lab.eval.temperature, lab.eval.max_new_tokens
+    ));
+    line(String::new());
+    line("What stands for the paper's benchmarks:".into());
+    let used: BTreeSet<&str> =
+        experiment.arms.iter().flat_map(|arm| &arm.spec.benchmarks).map(|name| name.as_str()).collect();
+    for (name, binding) in lab.benchmarks.iter().filter(|(name, _)| used.contains(name.as_str())) {
+        line(format!("- {name}: {}", binding.label));
+    }
+    if let Some(notes) = &experiment.notes {
+        let _ = write!(text, "\n{notes}\n");
+    }
+    if let Some(change) = &experiment.change_our_mind {
+        let _ = write!(text, "\nWhat would change our mind, written before the run: {change}\n");
+    }
+    text
+}

@@ -1,0 +1,145 @@
+//! `ablate plan` and `ablate explain`: what would run and why, from the same function that `run` obeys.
+
+use super::args::{ExplainArgs, PlanArgs};
+use super::failure::Failure;
+use super::progress::duration;
+use super::session::Session;
+use crate::cache::Check;
+use crate::exec::{Prepared, prepare};
+use crate::plan::cost::bytes;
+use crate::plan::{Assessment, Freshness};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
+    let session = Session::open(&args.selection)?;
+    let prepared = prepare(&session.setup(), Check::Sizes).map_err(Failure::usage)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&as_json(&prepared))?);
+        return Ok(());
+    }
+    let (hits, resumed, to_run) = prepared.counts();
+    let arms = session.experiment.arms.len();
+    println!("{} in lab {}: {}", session.experiment.name, session.lab.name, session.experiment.question);
+    println!(
+        "{arms} arms, {} trials, {} stages: {hits} cached, {resumed} to resume, {to_run} to run\n",
+        prepared.trials.len(),
+        prepared.states.len()
+    );
+    println!("{:<44} {:>7} {:>9} {:>10} {:>9}  why", "stage", "trials", "FLOPs", "time", "disk");
+    for node in prepared.missing() {
+        let name = prepared.name(node);
+        let first = if name.arm.is_empty() {
+            name.name.clone()
+        } else {
+            format!("{} · {} seed {}", name.name, name.arm, name.seed)
+        };
+        println!(
+            "{:<44} {:>7} {:>9} {:>10} {:>9}  {}",
+            clip(&first, 44),
+            name.trials,
+            flops(prepared.costs[node].flops),
+            duration(prepared.seconds[node]),
+            bytes(prepared.costs[node].disk),
+            why(&prepared.states[node])
+        );
+    }
+    let missing: Vec<usize> = prepared.missing().collect();
+    let total = |of: &dyn Fn(usize) -> f64| missing.iter().map(|node| of(*node)).sum::<f64>();
+    println!(
+        "\ntogether: {} FLOPs, about {} on one core, {} of disk",
+        flops(total(&|node| prepared.costs[node].flops)),
+        duration(total(&|node| prepared.seconds[node])),
+        bytes(total(&|node| prepared.costs[node].disk as f64) as u64)
+    );
+    Ok(())
+}
+
+pub fn explain(args: &ExplainArgs) -> Result<(), Failure> {
+    let session = Session::open(&args.selection)?;
+    let prepared = prepare(&session.setup(), Check::Sizes).map_err(Failure::usage)?;
+    let missing: Vec<usize> = prepared.missing().collect();
+    if missing.is_empty() {
+        println!("nothing would run again");
+        return Ok(());
+    }
+    // Stages that run for the same reason are told together.
+    let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for node in missing {
+        let name = prepared.name(node);
+        let state = &prepared.states[node];
+        let mut reason = why(state);
+        for change in state.changes.iter().filter(|change| !change.input) {
+            let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "absent".to_string());
+            reason.push_str(&format!("\n    {}: {} → {}", change.field, side(&change.old), side(&change.new)));
+        }
+        reasons.entry(reason).or_default().push(format!("{} of {} seed {}", name.name, name.arm, name.seed));
+    }
+    for (reason, stages) in reasons {
+        println!("{reason}");
+        for stage in stages {
+            println!("  {stage}");
+        }
+    }
+    Ok(())
+}
+
+fn as_json(prepared: &Prepared) -> Value {
+    let stages: Vec<Value> = prepared
+        .graph
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(index, node)| {
+            let state = &prepared.states[index];
+            let status = match state.freshness {
+                Freshness::Hit | Freshness::Unneeded => "hit",
+                Freshness::Resume { .. } => "resume",
+                Freshness::Run(_) => "run",
+            };
+            let mut arms: Vec<&str> = node.trials.iter().map(|trial| prepared.trials[*trial].arm.as_str()).collect();
+            arms.dedup();
+            let name = prepared.name(index);
+            json!({
+                "id": format!("{}-{}", name.name, node.key.short()),
+                "kind": node.recipe.kind().name(),
+                "key": node.key,
+                "status": status,
+                "reason": why(state),
+                "arms": arms,
+                "seeds": node.trials.iter().map(|trial| prepared.trials[*trial].seed.0).collect::<std::collections::BTreeSet<_>>(),
+                "flops": prepared.costs[index].flops,
+                "seconds": prepared.seconds[index],
+                "disk": prepared.costs[index].disk,
+            })
+        })
+        .collect();
+    json!({ "stages": stages })
+}
+
+fn why(state: &Assessment) -> String {
+    match &state.freshness {
+        Freshness::Hit => "cached".to_string(),
+        Freshness::Unneeded => "not needed: all that reads it is there".to_string(),
+        Freshness::Resume { step } => format!("interrupted; goes on from step {step}"),
+        Freshness::Run(reason) => reason.to_string(),
+    }
+}
+
+/// `1.2e12` as `1.2 T`.
+fn flops(count: f64) -> String {
+    let units = ["", " k", " M", " G", " T", " P", " E", " Z"];
+    let (mut value, mut unit) = (count, 0);
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1}{}", units[unit])
+}
+
+fn clip(text: &str, width: usize) -> String {
+    match text.chars().count() <= width {
+        true => text.to_string(),
+        false => text.chars().take(width - 1).chain(['…']).collect(),
+    }
+}

@@ -1,0 +1,105 @@
+//! `ablate status`, `ablate verify` and `ablate gc`: what lies on disk.
+
+use super::args::{GcArgs, StatusArgs, VerifyArgs};
+use super::failure::Failure;
+use crate::cache::{Store, collect, garbage, overview, verify as check};
+use crate::exec::results::{self, Outcome};
+use crate::plan::cost::bytes;
+use crate::recipe::Key;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Every `results/<experiment>/<lab>` that holds trials, sorted.
+pub fn result_folders(results: &Path) -> Vec<PathBuf> {
+    let folders = walkdir::WalkDir::new(results).min_depth(2).max_depth(2).sort_by_file_name().into_iter();
+    let folders = folders.filter_map(Result::ok).map(|entry| entry.into_path());
+    folders.filter(|folder| folder.join("trials.jsonl").exists()).collect()
+}
+
+pub fn status(args: &StatusArgs) -> Result<(), Failure> {
+    let folders = result_folders(&args.results);
+    if folders.is_empty() {
+        println!("no results in {}; start with: ablate run experiments/corpus.yaml", args.results.display());
+    } else {
+        println!("{:<40} {:>8} {:>8} {:>8}  seeds", "experiment/lab", "finished", "diverged", "failed");
+    }
+    for folder in folders {
+        let trials = results::read(&folder)?.trials;
+        let count = |outcome: Outcome| trials.iter().filter(|trial| trial.outcome == outcome).count();
+        let seeds: BTreeSet<u64> = trials.iter().map(|trial| trial.seed).collect();
+        let name = folder.strip_prefix(&args.results).unwrap_or(&folder).display().to_string();
+        println!(
+            "{name:<40} {:>8} {:>8} {:>8}  {}",
+            count(Outcome::Finished),
+            count(Outcome::Diverged),
+            count(Outcome::Failed),
+            seeds.len()
+        );
+    }
+    let seen = overview(&Store::at(&args.results.join(".store"))?)?;
+    println!("\nstore: {}", args.results.join(".store").display());
+    for (kind, (count, size)) in &seen.finished {
+        println!("  {kind:<12} {count:>6} done  {:>10}", bytes(*size));
+    }
+    for (key, holder) in &seen.running {
+        let by = holder
+            .as_ref()
+            .map_or(String::new(), |holder| format!(" by {} (pid {}): {}", holder.host, holder.pid, holder.what));
+        println!("  {} running{by}", key.short());
+    }
+    for (key, step) in &seen.resumable {
+        println!("  {} interrupted at step {step}; the next run goes on from there", key.short());
+    }
+    if seen.quarantined > 0 {
+        println!("  {} damaged entries set aside; `ablate gc` removes them", seen.quarantined);
+    }
+    if let Some(free) = seen.free {
+        println!("  {} free on this disk", bytes(free));
+    }
+    Ok(())
+}
+
+pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
+    let store = Store::at(&args.results.join(".store"))?;
+    let seen = check(&store)?;
+    println!("{} artifacts, {}: every byte read", seen.entries, bytes(seen.bytes));
+    let mut wrong: Vec<String> =
+        seen.findings.iter().map(|finding| format!("{}: {}", finding.entry, finding.problem)).collect();
+    #[cfg(feature = "engine")]
+    if args.recompute > 0 {
+        let again = crate::exec::recompute(&store, &crate::stages::LocalBench, args.recompute)?;
+        println!("{} stages made again and compared byte by byte", again.len());
+        for stage in again {
+            wrong.extend(stage.differences.iter().map(|difference| format!("{}: {difference}", stage.stage)));
+        }
+    }
+    if wrong.is_empty() {
+        println!("nothing differs");
+        return Ok(());
+    }
+    for line in &wrong {
+        println!("{line}");
+    }
+    Err(Failure::internal(format!("{} of them differ from their records", wrong.len()))
+        .hint("the next run sets damaged artifacts aside and makes them again"))
+}
+
+pub fn gc(args: &GcArgs) -> Result<(), Failure> {
+    let store = Store::at(&args.results.join(".store"))?;
+    let mut needed: BTreeSet<Key> = BTreeSet::new();
+    for folder in result_folders(&args.results) {
+        for trial in results::read(&folder)?.trials {
+            needed.extend(trial.stages.iter().filter_map(|(_, key)| key.parse::<Key>().ok()));
+        }
+    }
+    let (found, verb) = match args.dry_run {
+        true => (garbage(&store, &needed)?, "would drop"),
+        false => (collect(&store, &needed)?, "dropped"),
+    };
+    for item in &found {
+        println!("{verb} {} ({}): {}", item.path.display(), bytes(item.bytes), item.why);
+    }
+    let size: u64 = found.iter().map(|item| item.bytes).sum();
+    println!("{verb} {} entries, {}", found.len(), bytes(size));
+    Ok(())
+}

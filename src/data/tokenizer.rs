@@ -1,0 +1,136 @@
+//! Text to token ids and back.
+//!
+//! A closed set of tokenizers. The maths world has its own, one id a word: with numbers as single tokens a tiny model
+//! spends its capacity on arithmetic and not on spelling.
+
+use std::collections::HashMap;
+
+/// How text becomes ids.
+#[derive(Debug, Clone)]
+pub enum Tokenizer {
+    /// One id for each word between white space.
+    Words(WordTokenizer),
+}
+
+/// A text that the tokenizer has no ids for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenizerError {
+    #[error("failed to encode a text: word {position} is `{word}`, which is not in the vocabulary of {size} words")]
+    UnknownWord { word: String, position: usize, size: usize },
+}
+
+impl Tokenizer {
+    /// Number of ids; every id is below it.
+    pub fn vocab_size(&self) -> usize {
+        match self {
+            Tokenizer::Words(words) => words.words.len(),
+        }
+    }
+
+    /// The ids of a text, without any special token before or after it.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        match self {
+            Tokenizer::Words(words) => words.encode(text),
+        }
+    }
+
+    /// The text of some ids, special tokens included. An id beyond the vocabulary prints as `<id N>`.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        match self {
+            Tokenizer::Words(words) => words.decode(ids),
+        }
+    }
+
+    /// The id that ends a document, and begins the next and every prompt.
+    pub fn eos(&self) -> u32 {
+        match self {
+            Tokenizer::Words(_) => WordTokenizer::EOS,
+        }
+    }
+
+    /// The id that must never be sampled, if there is one.
+    pub fn pad(&self) -> Option<u32> {
+        match self {
+            Tokenizer::Words(_) => Some(WordTokenizer::PAD),
+        }
+    }
+}
+
+/// Words in a fixed order; the place in the list is the id. The first two are `<eos>` and `<pad>`.
+#[derive(Debug, Clone)]
+pub struct WordTokenizer {
+    words: Vec<String>,
+    ids: HashMap<String, u32>,
+}
+
+impl WordTokenizer {
+    pub const EOS: u32 = 0;
+    pub const PAD: u32 = 1;
+
+    /// `<eos>`, `<pad>`, then the given words; a word that occurs again keeps its first place.
+    pub fn new(words: impl IntoIterator<Item = String>) -> WordTokenizer {
+        let mut tokenizer = WordTokenizer { words: Vec::new(), ids: HashMap::new() };
+        for word in ["<eos>", "<pad>"].map(str::to_string).into_iter().chain(words) {
+            if !tokenizer.ids.contains_key(&word) {
+                tokenizer.ids.insert(word.clone(), tokenizer.words.len() as u32);
+                tokenizer.words.push(word);
+            }
+        }
+        tokenizer
+    }
+
+    /// All words, in the order of their ids.
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let unknown = |position: usize, word: &str| TokenizerError::UnknownWord {
+            word: word.to_string(),
+            position,
+            size: self.words.len(),
+        };
+        text.split_whitespace()
+            .enumerate()
+            .map(|(position, word)| self.ids.get(word).copied().ok_or_else(|| unknown(position, word)))
+            .collect()
+    }
+
+    fn decode(&self, ids: &[u32]) -> String {
+        let mut text = String::new();
+        for id in ids {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            match self.words.get(*id as usize) {
+                Some(word) => text.push_str(word),
+                None => text.push_str(&format!("<id {id}>")),
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokenizer() -> Tokenizer {
+        Tokenizer::Words(WordTokenizer::new(["tom", "has", "tom", "3"].map(str::to_string)))
+    }
+
+    #[test]
+    fn known_words_survive_a_round_trip() {
+        let ids = tokenizer().encode(" tom has\n3  ").unwrap();
+        assert_eq!(ids, [2, 3, 4]);
+        assert_eq!(tokenizer().decode(&ids), "tom has 3");
+        assert_eq!(tokenizer().decode(&[0, 99]), "<eos> <id 99>");
+        assert_eq!((tokenizer().vocab_size(), tokenizer().eos(), tokenizer().pad()), (5, 0, Some(1)));
+    }
+
+    #[test]
+    fn an_unknown_word_is_named() {
+        let error = tokenizer().encode("tom had 3").unwrap_err().to_string();
+        assert!(error.contains("word 1 is `had`"), "{error}");
+    }
+}

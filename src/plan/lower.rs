@@ -1,0 +1,288 @@
+//! Arms → recipes: binds the paper's names through a lab, scales its amounts, and chains
+//! `corpora → base → evaluation → each phase → its evaluation → RL` by key.
+//!
+//! A trial's seed draws the base model's weights, the order of all data and all rollouts: replicates are independent from
+//! the first weight on. Evaluation draws from the lab's seed, the same for every arm. Stages that trials share are
+//! fingerprinted once.
+
+use super::trial::{PlannedStage, TrialPlan};
+use crate::recipe::eval::{Benchmark, EvalProtocol};
+use crate::recipe::optimizer::{AdamW, Optimizer};
+use crate::recipe::rl::LengthStep;
+use crate::recipe::{
+    Backend, CorpusRecipe, EvalRecipe, Init, Key, MixturePart, Recipe, RlRecipe, Seed, Steps, Tokens, TrainRecipe,
+};
+use crate::recipe::{CheckpointRecipe, Schedule};
+use crate::spec::arm::{Arm, Phase, RlSpec};
+use crate::spec::bind::{Family, Pretrain};
+use crate::spec::experiment::Experiment;
+use crate::spec::lab::{Lab, known};
+use crate::spec::mistake::Mistakes;
+use crate::spec::name::Name;
+use std::collections::{BTreeMap, HashMap};
+
+/// The seeds of a run: what the command line asks for (0 up to that many), else what the experiment insists on, else what
+/// the lab is for.
+pub fn seeds(experiment: &Experiment, lab: &Lab, asked: Option<u64>) -> Vec<Seed> {
+    match asked {
+        Some(count) => (0..count).map(Seed).collect(),
+        None => experiment.seeds.clone().unwrap_or_else(|| lab.seeds.clone()),
+    }
+}
+
+/// The stages of every trial, arms in the order of the file and seeds within. Fails with every name that the lab does not
+/// bind and every mixture that asks for more than a corpus holds.
+pub fn lower(experiment: &Experiment, lab: &Lab, seeds: &[Seed], backend: Backend) -> Result<Vec<TrialPlan>, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    for arm in &experiment.arms {
+        check(arm, lab, &mut mistakes);
+        if mistakes.len() > 50 {
+            break;
+        }
+    }
+    mistakes.or(Some(()))?;
+    let mut lowering = Lowering { lab, backend, memo: HashMap::new() };
+    Ok(experiment.trials(seeds).map(|trial| lowering.trial(trial.arm, trial.seed)).collect())
+}
+
+/// Every name of an arm is bound, and there is enough of every corpus.
+fn check(arm: &Arm, lab: &Lab, mistakes: &mut Mistakes) {
+    let mut own = Mistakes::default();
+    let spec = &arm.spec;
+    known(&spec.family, "the experiment names family", &lab.families, &mut own);
+    for phase in &spec.midtrain {
+        let budget = budget(phase, lab);
+        for (corpus, share) in &phase.mixture {
+            if known(corpus, "the experiment names corpus", &lab.corpora, &mut own) {
+                enough(corpus, *share, budget, &format!("phase `{}`", phase.name), lab, &mut own);
+            }
+        }
+    }
+    if let Some(Family::Pretrain(pretrain)) = lab.families.get(spec.family.as_str()) {
+        for (corpus, share) in &pretrain.mixture {
+            enough(corpus, *share, pretrain.budget, &format!("family `{}`", spec.family), lab, &mut own);
+        }
+    }
+    for benchmark in &spec.benchmarks {
+        known(benchmark, "the experiment names benchmark", &lab.benchmarks, &mut own);
+    }
+    if let Some(rl) = &spec.rl {
+        known(&rl.prompts, "the experiment names prompts", &lab.prompts, &mut own);
+        known(&rl.template, "the experiment names template", &lab.templates, &mut own);
+    }
+    mistakes.add_new(own);
+}
+
+/// A generated corpus of a fixed size holds what a stage asks of it.
+fn enough(corpus: &Name, share: f64, budget: Tokens, what: &str, lab: &Lab, mistakes: &mut Mistakes) {
+    let Some(CorpusRecipe::World(recipe)) = lab.corpora.get(corpus.as_str()) else { return };
+    let asked = Tokens((share * budget.0 as f64).round() as u64);
+    let held = Tokens(recipe.tokens.0 * lab.training.epochs as u64);
+    if asked > held {
+        mistakes.add_with_hint(
+            &corpus.at,
+            format!("{what} asks for {asked} tokens of corpus `{corpus}`, which holds {held} in lab `{}`", lab.name),
+            "raise the corpus' `size` (or `epochs`) in the lab",
+        );
+    }
+}
+
+fn budget(phase: &Phase, lab: &Lab) -> Tokens {
+    Tokens(lab.scale.tokens.apply(phase.budget.0))
+}
+
+struct Lowering<'a> {
+    lab: &'a Lab,
+    backend: Backend,
+    /// Stages by what tells them apart: the name of their kind and what they depend on.
+    memo: HashMap<(String, Option<Key>, Seed), (Recipe, Key)>,
+}
+
+impl Lowering<'_> {
+    fn trial(&mut self, arm: &Arm, seed: Seed) -> TrialPlan {
+        let spec = &arm.spec;
+        let lab = self.lab;
+        let mut stages = Vec::new();
+        let mut weights = self.base(&spec.family, seed, &mut stages);
+        let template = spec.rl.as_ref().map_or(&lab.eval.template, |rl| &rl.template);
+        let protocol_name = format!("{template}/{:?}", spec.benchmarks);
+        self.eval("base", &protocol_name, weights, template, &spec.benchmarks, &mut stages);
+        for phase in &spec.midtrain {
+            let mixture = self.mixture(&phase.mixture, &mut stages);
+            let described = format!("{:?}{:?}{:?}{}", phase.mixture, phase.budget, phase.schedule, phase.peak);
+            weights = self.stage(&phase.name, (described, Some(weights), seed), &mut stages, || {
+                Recipe::Train(midtrain(phase, lab, mixture, weights, seed))
+            });
+            self.eval(&phase.name, &protocol_name, weights, template, &spec.benchmarks, &mut stages);
+        }
+        if let Some(rl) = &spec.rl {
+            // Arms differ, so no other trial has this stage: there is nothing to remember.
+            let recipe = Recipe::Rl(rl_recipe(rl, lab, weights, protocol(lab, template, &spec.benchmarks), seed));
+            let key = recipe.fingerprint(self.backend).key();
+            stages.push(PlannedStage { name: "rl".to_string(), recipe, key });
+        }
+        TrialPlan { arm: arm.id.to_string(), levels: arm.levels.clone(), seed, stages }
+    }
+
+    fn base(&mut self, family: &Name, seed: Seed, stages: &mut Vec<PlannedStage>) -> Key {
+        let lab = self.lab;
+        match &lab.families[family.as_str()] {
+            Family::Checkpoint(content) => {
+                let content = *content;
+                self.stage("base", (format!("family {family}"), None, Seed(0)), stages, || {
+                    Recipe::Checkpoint(CheckpointRecipe { content })
+                })
+            }
+            Family::Pretrain(pretrain) => {
+                let mixture = self.mixture(&pretrain.mixture, stages);
+                self.stage("base", (format!("family {family}"), None, seed), stages, || {
+                    Recipe::Train(pretraining(pretrain, lab, mixture, seed))
+                })
+            }
+        }
+    }
+
+    fn eval(
+        &mut self,
+        stage: &str,
+        protocol_name: &str,
+        model: Key,
+        template: &Name,
+        benchmarks: &[Name],
+        stages: &mut Vec<PlannedStage>,
+    ) {
+        let lab = self.lab;
+        let what = (format!("eval {protocol_name}"), Some(model), Seed(0));
+        self.stage(&format!("eval:{stage}"), what, stages, || {
+            Recipe::Eval(EvalRecipe { model, protocol: protocol(lab, template, benchmarks) })
+        });
+    }
+
+    /// Adds the corpora to the stages; their shares by key, equal corpora under two names being one.
+    fn mixture(&mut self, parts: &[(Name, f64)], stages: &mut Vec<PlannedStage>) -> Vec<MixturePart> {
+        let lab = self.lab;
+        let mut shares: BTreeMap<Key, f64> = BTreeMap::new();
+        for (name, share) in parts {
+            let recipe = &lab.corpora[name.as_str()];
+            let what = (format!("corpus {name}"), None, Seed(0));
+            let key = self.stage(&format!("corpus:{name}"), what, stages, || Recipe::Corpus(recipe.clone()));
+            *shares.entry(key).or_default() += share;
+        }
+        shares.into_iter().map(|(corpus, share)| MixturePart { corpus, share }).collect()
+    }
+
+    /// Adds a stage unless the trial has it already, fingerprinting it only if no trial before had it.
+    fn stage(
+        &mut self,
+        name: &str,
+        what: (String, Option<Key>, Seed),
+        stages: &mut Vec<PlannedStage>,
+        recipe: impl FnOnce() -> Recipe,
+    ) -> Key {
+        let backend = self.backend;
+        let (recipe, key) = self.memo.entry(what).or_insert_with(|| {
+            let recipe = recipe();
+            let key = recipe.fingerprint(backend).key();
+            (recipe, key)
+        });
+        if !stages.iter().any(|stage| stage.key == *key && stage.name == name) {
+            stages.push(PlannedStage { name: name.to_string(), recipe: recipe.clone(), key: *key });
+        }
+        *key
+    }
+}
+
+fn pretraining(pretrain: &Pretrain, lab: &Lab, mixture: Vec<MixturePart>, seed: Seed) -> TrainRecipe {
+    let init = Init::Random {
+        shape: pretrain.shape.clone(),
+        embedding_std: pretrain.embedding_std,
+        matrix_std: pretrain.matrix_std,
+        seed,
+    };
+    train(lab, init, mixture, pretrain.budget, pretrain.schedule.resolve(0.0), pretrain.optimizer, seed)
+}
+
+fn midtrain(phase: &Phase, lab: &Lab, mixture: Vec<MixturePart>, weights: Key, seed: Seed) -> TrainRecipe {
+    let schedule = phase.schedule.resolve(lab.midtrain.warmup);
+    let optimizer = scaled(lab.midtrain.optimizer, phase.peak);
+    train(lab, Init::From { weights }, mixture, budget(phase, lab), schedule, optimizer, seed)
+}
+
+fn train(
+    lab: &Lab,
+    init: Init,
+    mixture: Vec<MixturePart>,
+    tokens: Tokens,
+    schedule: Schedule,
+    optimizer: Optimizer,
+    seed: Seed,
+) -> TrainRecipe {
+    let training = &lab.training;
+    TrainRecipe {
+        init,
+        mixture,
+        tokens,
+        row_tokens: training.row_tokens,
+        batch_rows: training.batch_rows,
+        boundary: training.boundary,
+        epochs: training.epochs,
+        schedule,
+        optimizer,
+        max_grad_norm: training.max_grad_norm,
+        precision: training.precision,
+        seed,
+    }
+}
+
+/// An optimizer with its learning rates multiplied.
+fn scaled(optimizer: Optimizer, peak: f64) -> Optimizer {
+    let adamw = |adamw: AdamW| AdamW { lr: adamw.lr * peak, ..adamw };
+    match optimizer {
+        Optimizer::AdamW(all) => Optimizer::AdamW(adamw(all)),
+        Optimizer::Muon { lr, momentum, weight_decay, newton_schulz_steps, rest } => {
+            Optimizer::Muon { lr: lr * peak, momentum, weight_decay, newton_schulz_steps, rest: adamw(rest) }
+        }
+    }
+}
+
+fn protocol(lab: &Lab, template: &Name, benchmarks: &[Name]) -> EvalProtocol {
+    let bound = |name: &Name| Benchmark { name: name.text.clone(), items: lab.benchmarks[name.as_str()].items.clone() };
+    EvalProtocol {
+        benchmarks: benchmarks.iter().map(bound).collect(),
+        template: lab.templates[template.as_str()].clone(),
+        max_new_tokens: lab.eval.max_new_tokens,
+        samples: lab.eval.samples,
+        temperature: lab.eval.temperature,
+        pass_at: lab.eval.pass_at.clone(),
+        seed: lab.eval.seed,
+    }
+}
+
+fn rl_recipe(rl: &RlSpec, lab: &Lab, policy: Key, eval: EvalProtocol, seed: Seed) -> RlRecipe {
+    let settings = &lab.rl;
+    // Steps that fall together when scaled down: the later one holds.
+    let mut stair: BTreeMap<Steps, usize> = BTreeMap::new();
+    for (from, tokens) in &rl.max_response {
+        let from = Steps(lab.scale.rl_steps.apply(from.0));
+        stair.insert(from, lab.scale.response.apply(tokens.0) as usize);
+    }
+    RlRecipe {
+        policy,
+        prompts: lab.prompts[rl.prompts.as_str()].clone(),
+        template: lab.templates[rl.template.as_str()].clone(),
+        steps: Steps(lab.scale.rl_steps.apply(rl.steps.0)),
+        prompts_per_step: settings.prompts_per_step,
+        group_size: settings.group_size,
+        updates_per_step: settings.updates_per_step,
+        temperature: settings.temperature,
+        max_response: stair.into_iter().map(|(from, max_tokens)| LengthStep { from, max_tokens }).collect(),
+        objective: settings.objective.clone(),
+        reward: settings.reward,
+        optimizer: settings.optimizer,
+        warmup: settings.warmup,
+        max_grad_norm: settings.max_grad_norm,
+        eval_every: settings.eval_every,
+        eval,
+        seed,
+    }
+}

@@ -1,0 +1,239 @@
+//! A lab binds the names of an experiment to things that exist: a family to a shape and its pre-training (or to a
+//! checkpoint), a corpus to a generator (or to files), a benchmark to questions. It also says how large the paper's
+//! amounts are here.
+//!
+//! Three labs are built in, so that `--lab proxy` works in any directory; a path to a file of one's own works as well. A
+//! lab may extend another and name only what differs. Outside data (checkpoints, texts, datasets) is named by the digest
+//! of its content; where it lies is kept apart in [`Lab::places`], because a path is no identity.
+
+use super::bind::{BenchmarkBinding, Family, read_benchmark, read_corpus, read_family, read_prompts, read_template};
+use super::experiment::{read_seeds, stem};
+use super::mistake::{Mistakes, Source, nearest, one_of, suggest};
+use super::name::Name;
+use super::reader::{self, Fields};
+use super::settings::{
+    EvalSettings, Midtrain, RlSettings, Scale, Training, read_eval, read_midtrain, read_rl, read_scale, read_training,
+    read_world,
+};
+use super::yaml::{Node, Value, overlay, parse};
+use crate::recipe::rl::Prompts;
+use crate::recipe::{CorpusRecipe, Key, Seed, Template};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The labs that are part of the program.
+const BUILT_IN: [(&str, &str); 3] = [
+    ("smoke", include_str!("../../experiments/labs/smoke.yaml")),
+    ("proxy", include_str!("../../experiments/labs/proxy.yaml")),
+    ("study", include_str!("../../experiments/labs/study.yaml")),
+];
+
+/// How many labs may extend one another.
+const MAX_CHAIN: usize = 8;
+
+#[derive(Debug, Clone)]
+pub struct Lab {
+    pub name: String,
+    pub about: String,
+    pub seeds: Vec<Seed>,
+    /// Stop starting new stages after this many hours.
+    pub max_hours: Option<f64>,
+    pub scale: Scale,
+    pub families: BTreeMap<String, Family>,
+    pub corpora: BTreeMap<String, CorpusRecipe>,
+    pub prompts: BTreeMap<String, Prompts>,
+    pub benchmarks: BTreeMap<String, BenchmarkBinding>,
+    pub templates: BTreeMap<String, Template>,
+    pub training: Training,
+    pub midtrain: Midtrain,
+    pub rl: RlSettings,
+    pub eval: EvalSettings,
+    /// Where outside data lies, by content.
+    pub places: BTreeMap<Key, PathBuf>,
+    pub source: Arc<Source>,
+}
+
+impl Lab {
+    /// A built-in lab by name, or a file by path.
+    pub fn load(name_or_path: &str) -> Result<Lab, LabError> {
+        let source = match built_in(name_or_path) {
+            Some(source) => source,
+            None => {
+                let looks_like_path = name_or_path.contains(['/', '\\', '.']);
+                if !looks_like_path {
+                    return Err(LabError::Unknown { name: name_or_path.to_string(), hint: known_labs(name_or_path) });
+                }
+                read_source(Path::new(name_or_path))
+                    .map_err(|source| LabError::Read { path: name_or_path.to_string(), source })?
+            }
+        };
+        Ok(Lab::parse(&source)?)
+    }
+
+    /// Reads a lab, and those that it extends.
+    pub fn parse(source: &Arc<Source>) -> Result<Lab, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let lab = chain(source, 0, &mut mistakes).and_then(|node| read(&node, source, &mut mistakes));
+        mistakes.or(lab)
+    }
+
+    /// Names of the built-in labs.
+    pub fn built_in() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    #[error("there is no lab `{name}`: {hint}; failed to load the lab")]
+    Unknown { name: String, hint: String },
+    #[error("{path}: {source}; failed to read the lab")]
+    Read { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Mistakes(#[from] Mistakes),
+}
+
+fn built_in(name: &str) -> Option<Arc<Source>> {
+    let (name, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
+    Some(Source::new(format!("labs/{name}.yaml"), *text))
+}
+
+fn known_labs(typed: &str) -> String {
+    let hint = match nearest(typed, Lab::built_in()) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => one_of(Lab::built_in()),
+    };
+    format!("{hint} (or give a path to a file)")
+}
+
+fn read_source(path: &Path) -> std::io::Result<Arc<Source>> {
+    Ok(Source::new(path.display().to_string(), std::fs::read_to_string(path)?))
+}
+
+/// The tree of a lab laid over the tree of the lab it extends.
+fn chain(source: &Arc<Source>, depth: usize, mistakes: &mut Mistakes) -> Option<Node> {
+    let node = parse(source, mistakes)?;
+    let Some(parent) = node.get("extends") else { return Some(node) };
+    let name = reader::text(parent, mistakes)?;
+    if depth >= MAX_CHAIN {
+        mistakes.add(&parent.at, format!("more than {MAX_CHAIN} labs extend one another"));
+        return None;
+    }
+    let beside = Path::new(&source.name).parent().unwrap_or(Path::new("")).join(&name);
+    let parent_source = match built_in(&name) {
+        Some(source) => Ok(source),
+        None => read_source(&beside),
+    };
+    match parent_source {
+        Ok(parent_source) => {
+            let mut base = chain(&parent_source, depth + 1, mistakes)?;
+            // A lab has a name and a description of its own: results of two labs never share a folder.
+            if let Value::Map(entries) = &mut base.value {
+                entries.retain(|entry| !["lab", "about"].contains(&entry.key.as_str()));
+            }
+            Some(overlay(&base, &node))
+        }
+        Err(error) => {
+            let message = format!("`{name}` is neither a built-in lab nor a file that can be read ({error})");
+            mistakes.add_with_hint(&parent.at, message, known_labs(&name));
+            None
+        }
+    }
+}
+
+fn read(node: &Node, source: &Arc<Source>, mistakes: &mut Mistakes) -> Option<Lab> {
+    let mut places = BTreeMap::new();
+    let mut fields = Fields::of(node, "the lab", mistakes)?;
+    fields.node("extends");
+    let name = fields.optional("lab", reader::name).map_or_else(|| stem(&source.name), |name| name.text);
+    let about = fields.or("about", String::new(), reader::text);
+    let seeds = fields.or("seeds", vec![Seed(0)], read_seeds);
+    let max_hours = fields.optional("limits", |node, m| {
+        let mut fields = Fields::of(node, "`limits`", m)?;
+        let hours = fields.optional("max_hours", |node, m| reader::positive(node, false, m));
+        fields.finish();
+        hours
+    });
+    let scale = fields.required("scale", read_scale);
+    let world = fields.optional("world", read_world);
+    let world = world.as_ref();
+    let training = fields.required("training", read_training);
+    let midtrain = fields.required("midtrain", read_midtrain);
+    let rl = fields.required("rl", read_rl);
+    let eval = fields.required("eval", read_eval);
+    let size = fields.optional("corpus_size", reader::tokens);
+    let corpora = fields.required("corpora", |node, m| {
+        bindings(node, "corpus", m, |node, what, m| read_corpus(node, what, world, size, &mut places, m))
+    });
+    let families = fields.required("families", |node, m| {
+        bindings(node, "family", m, |node, what, m| read_family(node, what, world, &mut places, m))
+    });
+    let prompts = fields.required("prompts", |node, m| {
+        bindings(node, "prompts", m, |node, what, m| read_prompts(node, what, world, &mut places, m))
+    });
+    let benchmarks = fields.required("benchmarks", |node, m| {
+        bindings(node, "benchmark", m, |node, what, m| read_benchmark(node, what, world, &mut places, m))
+    });
+    let templates = fields.required("templates", |node, m| bindings(node, "template", m, read_template));
+    fields.finish();
+    let lab = Lab {
+        name,
+        about,
+        seeds,
+        max_hours,
+        scale: scale?,
+        families: families?,
+        corpora: corpora?,
+        prompts: prompts?,
+        benchmarks: benchmarks?,
+        templates: templates?,
+        training: training?,
+        midtrain: midtrain?,
+        rl: rl?,
+        eval: eval?,
+        places,
+        source: source.clone(),
+    };
+    check_names(&lab, mistakes);
+    Some(lab)
+}
+
+/// Names that the lab itself uses must be bound in it.
+fn check_names(lab: &Lab, mistakes: &mut Mistakes) {
+    for (name, family) in &lab.families {
+        let Family::Pretrain(pretrain) = family else { continue };
+        for (corpus, _) in &pretrain.mixture {
+            known(corpus, &format!("family `{name}` is trained on"), &lab.corpora, mistakes);
+        }
+    }
+    known(&lab.eval.template, "evaluation uses template", &lab.templates, mistakes);
+}
+
+/// Reports a name that `bound` does not hold.
+pub fn known<T>(name: &Name, what: &str, bound: &BTreeMap<String, T>, mistakes: &mut Mistakes) -> bool {
+    let ok = bound.contains_key(name.as_str());
+    if !ok {
+        let message = format!("{what} `{name}`, which this lab does not bind");
+        mistakes.add_with_hint(&name.at, message, suggest(name.as_str(), bound.keys().map(String::as_str)));
+    }
+    ok
+}
+
+fn bindings<T>(
+    node: &Node,
+    kind: &str,
+    mistakes: &mut Mistakes,
+    mut read: impl FnMut(&Node, &str, &mut Mistakes) -> Option<T>,
+) -> Option<BTreeMap<String, T>> {
+    let mut bound = BTreeMap::new();
+    for entry in reader::map(node, &format!("the lab's list of {kind} names"), mistakes)? {
+        if !reader::check_name(&entry.key, mistakes) {
+            continue;
+        }
+        if let Some(value) = read(&entry.value, &format!("{kind} `{}`", entry.key), mistakes) {
+            bound.insert(entry.key.text.clone(), value);
+        }
+    }
+    Some(bound)
+}

@@ -1,0 +1,201 @@
+use super::*;
+use crate::plan::lower::{lower, seeds};
+use crate::recipe::Backend;
+use proptest::prelude::*;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|ext| ext == "yaml"));
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+#[test]
+fn every_shipped_experiment_lowers_in_every_built_in_lab() {
+    for path in files("experiments") {
+        let experiment = load(&path).unwrap_or_else(|m| panic!("{m}"));
+        assert_eq!(experiment.name, path.file_stem().unwrap().to_str().unwrap());
+        assert!(!experiment.claims.is_empty() && experiment.change_our_mind.is_some() && experiment.paper.is_some());
+        for name in Lab::built_in() {
+            let lab = Lab::load(name).unwrap_or_else(|m| panic!("{m}"));
+            assert_eq!(lab.name, name);
+            let plans = lower(&experiment, &lab, &seeds(&experiment, &lab, None), Backend::Cpu)
+                .unwrap_or_else(|m| panic!("{m}"));
+            assert_eq!(plans.len(), experiment.arms.len() * lab.seeds.len());
+        }
+    }
+}
+
+/// YAML as an editor sees it, merge keys resolved.
+fn json(path: &Path) -> Value {
+    serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn every_shipped_file_fits_its_schema() {
+    for (folder, schema) in [("experiments", schema::experiment()), ("experiments/labs", schema::lab())] {
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        for path in files(folder) {
+            let instance = json(&path);
+            let errors: Vec<String> =
+                validator.iter_errors(&instance).map(|e| format!("{}: {e}", e.instance_path())).collect();
+            assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+        }
+    }
+}
+
+/// Names that a schema gives to properties, at any depth.
+fn property_names(schema: &Value, names: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(members) => {
+            for (key, value) in members {
+                if key == "properties" {
+                    names.extend(value.as_object().unwrap().keys().cloned());
+                }
+                property_names(value, names);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| property_names(item, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn schemas_know_the_keys_that_readers_ask_for() {
+    let of = |schema: &Value| {
+        let mut names = BTreeSet::new();
+        property_names(schema, &mut names);
+        names
+    };
+    for (schema, sources) in [
+        (schema::experiment(), [include_str!("experiment.rs"), include_str!("arm.rs"), include_str!("claim.rs")]),
+        (schema::lab(), [include_str!("lab.rs"), include_str!("bind.rs"), include_str!("settings.rs")]),
+    ] {
+        let known = of(&schema);
+        for source in sources {
+            for call in [".required(", ".optional(", ".or(", "fields.node("] {
+                for rest in source.split(call).skip(1) {
+                    let rest = rest.trim_start();
+                    let Some(key) = rest.strip_prefix('"').and_then(|rest| rest.split('"').next()) else { continue };
+                    assert!(known.contains(key), "the schema does not know `{key}`");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn only_some_levels_can_be_kept() {
+    let mut experiment = load(&files("experiments").into_iter().find(|p| p.ends_with("corpus.yaml")).unwrap()).unwrap();
+    let level = |axis: &str, level: &str| (axis.to_string(), level.to_string());
+    let wrong = experiment.keep_only(&[level("famly", "llama")]).unwrap_err();
+    assert_eq!(wrong, "experiment `corpus` has no axis `famly`: did you mean `family`?");
+    let wrong = experiment.keep_only(&[level("family", "lama")]).unwrap_err();
+    assert_eq!(wrong, "axis `family` has no level `lama`: did you mean `llama`?");
+    let kept = [level("family", "qwen"), level("corpus", "none"), level("corpus", "finemath-4plus")];
+    experiment.keep_only(&kept).unwrap();
+    let ids: Vec<&str> = experiment.arms.iter().map(|arm| arm.id.as_str()).collect();
+    assert_eq!(ids, ["family=qwen,corpus=none", "family=qwen,corpus=finemath-4plus"]);
+}
+
+#[test]
+fn an_unknown_lab_is_told_from_a_file_that_is_not_there() {
+    let unknown = Lab::load("smok").unwrap_err().to_string();
+    assert_eq!(
+        unknown,
+        "there is no lab `smok`: did you mean `smoke`? (or give a path to a file); failed to load the lab"
+    );
+    assert!(Lab::load("./nowhere.yaml").unwrap_err().to_string().contains("failed to read the lab"));
+}
+
+#[test]
+fn a_lab_lies_over_the_one_it_extends() {
+    let text = "extends: proxy\nrl: { group_size: 4 }\nfamilies: { llama: { pretrain: { budget: 2M tokens } } }\n";
+    let lab = Lab::parse(&Source::new("mine.yaml", text)).unwrap();
+    assert_eq!((lab.name.as_str(), lab.rl.group_size, lab.rl.prompts_per_step), ("mine", 4, 16));
+    let wrong = Lab::parse(&Source::new("mine.yaml", "extends: proxi\n")).unwrap_err().to_string();
+    assert!(wrong.contains("did you mean `proxy`?"), "{wrong}");
+}
+
+fn lab_report(text: &str) -> String {
+    Lab::parse(&Source::new("lab.yaml", format!("extends: proxy\n{text}\n"))).unwrap_err().to_string()
+}
+
+#[test]
+fn labs_name_their_mistakes() {
+    let first = |text: &str| lab_report(text).lines().next().unwrap().to_string();
+    let cases = [
+        ("rl: { updates_per_step: 3 }", "error: 16 prompts can't be cut into 3 equal updates"),
+        (
+            "rl: { group_size: 1 }",
+            "error: a group needs at least 2 responses: one alone has no advantage over the others",
+        ),
+        ("rl: { advantage: ppo }", "error: expected one of `grpo`, `dr-grpo`, `rloo`, found `ppo`"),
+        ("eval: { pass_at: [8] }", "error: pass@8 needs 8 samples, and there are 2"),
+        ("eval: { template: none }", "error: evaluation uses template `none`, which this lab does not bind"),
+        ("world: { corpus_difficulty: [50%, 40%] }", "error: frequencies of difficulties sum to 0.9, not 1"),
+        ("world: { max_change: 13 }", "error: expected a whole number from 1 to 12, found 13"),
+        ("corpora: { x: { stream: 1 } }", "error: corpus `x` has either a `style` (generated) or a `text` (files)"),
+        (
+            "corpora: { x: { stream: 1, style: { web: { notes: 60%, forum: 60% } } } }",
+            "error: `notes`, `interleaved` and `forum` are shares of items and sum to 1.2",
+        ),
+        (
+            "families: { x: { checkpoint: { path: m, sha256: 12 } } }",
+            "error: `12` is not a key: expected 64 hex digits",
+        ),
+        (
+            "families: { llama: { pretrain: { mixture: { pretrain-general: 90% } } } }",
+            "error: mixture of family `llama` sums to 0.9, not 1",
+        ),
+        (
+            "families: { llama: { pretrain: { mixture: { nothing: 100% } } } }",
+            "error: family `llama` is trained on `nothing`, which this lab does not bind",
+        ),
+        (
+            "families: { llama: { pretrain: { shape: { heads: 3 } } } }",
+            "error: rotary positions need heads of even width, and these have 21",
+        ),
+        ("midtrain: { optimizer: { adamw: { lr: 1 } } }", "error: an optimizer is either `adamw: {…}` or `muon: {…}`"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(first(text), expected, "{}", lab_report(text));
+    }
+}
+
+#[test]
+fn templates_keep_their_white_space() {
+    let lab = Lab::load("proxy").unwrap();
+    assert_eq!(lab.templates["simple"].before, "question : ");
+    assert_eq!(lab.templates["simple"].after, " answer :");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Reading never panics, and what is refused says where.
+    #[test]
+    fn any_text_is_read_or_refused(text in "[ \\-a-z0-9:{}\\[\\],&*<%.\n\"']{0,200}") {
+        if let Err(mistakes) = Experiment::parse(&Source::new("x.yaml", text.clone())) {
+            prop_assert!(!mistakes.is_empty());
+            prop_assert!(mistakes.to_string().contains("x.yaml:"));
+        }
+        let _ = Lab::parse(&Source::new("x.yaml", text));
+    }
+
+    /// Cutting a passage out of a good file never panics either.
+    #[test]
+    fn a_damaged_file_is_read_or_refused(from in 0usize..3000, len in 0usize..60) {
+        let good = include_str!("../../experiments/corpus.yaml");
+        let mut text: Vec<char> = good.chars().collect();
+        let from = from.min(text.len());
+        let to = (from + len).min(text.len());
+        text.drain(from..to);
+        let _ = Experiment::parse(&Source::new("x.yaml", text.into_iter().collect::<String>())).map_err(|m| m.to_string());
+    }
+}

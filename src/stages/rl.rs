@@ -1,0 +1,72 @@
+//! Reinforcement learning from one policy, with its evaluation along the way.
+
+use super::curve::Curve;
+use super::{eval, problems, saved};
+use crate::cache::fault;
+use crate::eval::evaluate;
+use crate::exec::{Outcome, StageContext, StageError};
+use crate::model::weights;
+use crate::recipe::RlRecipe;
+use crate::rl::{RlError, RlTrainer};
+use serde_json::Map;
+use std::time::{Duration, Instant};
+
+/// How much work an interruption may cost.
+const SAVE_EVERY: Duration = Duration::from_secs(20);
+
+pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageError> {
+    let policy = weights::load(&context.input(&recipe.policy).join("model"))?;
+    let benchmarks = problems::of_protocol(&recipe.eval)?;
+    let tokenizer = problems::tokenizer(&recipe.eval)?;
+    // A state is saved after the evaluation that was due at its step, so a resumed run neither repeats nor skips one.
+    let (mut trainer, mut curve, mut evaluated) = match saved::latest(context.scratch()) {
+        Some(state) => {
+            let trainer = RlTrainer::resume(recipe, policy, &state)?;
+            let step = trainer.steps_done();
+            (trainer, Curve::read(&state.join("curves.csv"))?, Some(step))
+        }
+        None => (RlTrainer::new(recipe, policy), Curve::default(), None),
+    };
+
+    let total = recipe.steps.0;
+    let mut saved_at = Instant::now();
+    let outcome = loop {
+        let step = trainer.steps_done();
+        let due = step % recipe.eval_every.0 == 0 || step == total;
+        if due && evaluated != Some(step) {
+            let evaluation = evaluate(trainer.policy(), &recipe.eval, &benchmarks, &tokenizer, context.threads())?;
+            eval::push(&mut curve, step, &evaluation);
+            evaluated = Some(step);
+            if step == total {
+                eval::write_items(context.out(), &evaluation)?;
+            }
+        }
+        if step == total {
+            break Outcome::Finished;
+        }
+        if context.stop_requested() || saved_at.elapsed() > SAVE_EVERY {
+            saved::save(context, step, |folder| {
+                trainer.save(folder)?;
+                curve.write_csv(&folder.join("curves.csv"))
+            })?;
+            if context.stop_requested() {
+                return Ok(Outcome::Interrupted);
+            }
+            saved_at = Instant::now();
+        }
+        fault::point("mid-rl-step");
+        let prompts = problems::of_step(recipe, step)?;
+        let metrics = match trainer.step(&prompts, &tokenizer, context.threads()) {
+            Ok((metrics, _)) => metrics,
+            Err(RlError::Diverged { step, loss, .. }) => break Outcome::Diverged { step, loss },
+            Err(error) => return Err(error.into()),
+        };
+        for (metric, value) in metrics.rows() {
+            curve.push("", metric, step + 1, value);
+        }
+        context.progress(step + 1, total, &format!("reward {:.2}", metrics.reward));
+    };
+    weights::save(&context.out().join("model"), trainer.policy(), &Map::new())?;
+    curve.write(context.out())?;
+    Ok(outcome)
+}

@@ -1,0 +1,349 @@
+//! Where the answer stands in a response.
+//!
+//! Every rule takes the *last* match, as the paper's reward does: a model may correct itself, and a model that rambles on
+//! is judged by where its rambling ended. The one exception is Minerva's `I hope it is correct`, which ends a solution;
+//! what follows it belongs to the next example of a few-shot prompt.
+//!
+//! Dropped: the paper's pattern counts at most three nested braces and is fooled by `\{`; here any depth balances and
+//! escaped braces don't count. Its letter rule knows only a–d, so that no answer `e` could ever be right; ours goes on to j.
+
+use crate::recipe::template::Extract;
+
+/// The answer in a response, trimmed and never empty; none if the rule finds none.
+pub fn extract(response: &str, rule: Extract) -> Option<&str> {
+    let found = match rule {
+        Extract::LastBoxed => last_boxed(response),
+        Extract::LastAnswerIs => last_answer_number(response),
+        Extract::Hashes => after_hashes(response),
+        Extract::Minerva => hoped(response)
+            .or_else(|| last_boxed(response))
+            .or_else(|| last_answer_is(response))
+            .or_else(|| last_number(response)),
+        Extract::LastNumber => last_number(response),
+        Extract::Letter => letter(response),
+    };
+    found.map(str::trim).filter(|answer| !answer.is_empty())
+}
+
+/// What the last `\boxed{…}` or `\fbox{…}` holds. A box that is never closed is passed over; without braces, as in
+/// `\boxed 5$`, the box holds the next word.
+fn last_boxed(text: &str) -> Option<&str> {
+    let mut end = text.len();
+    while let Some(start) = text[..end].rfind('\\') {
+        end = start;
+        let name = ["\\boxed", "\\fbox"].into_iter().find(|name| text[start..].starts_with(name));
+        let Some(name) = name else { continue };
+        let rest = &text[start + name.len()..];
+        let content = rest.trim_start();
+        let held = match content.strip_prefix('{') {
+            Some(inner) => balanced(inner),
+            // `\boxedfoo` is another command, and `\boxed` at the very end holds nothing.
+            None if rest.len() == content.len() => None,
+            None => Some(&content[..content.find(|c: char| c.is_whitespace() || c == '$').unwrap_or(content.len())]),
+        };
+        if let Some(held) = held.filter(|held| !held.is_empty()) {
+            return Some(held);
+        }
+    }
+    None
+}
+
+/// The text up to the brace that closes an already opened one.
+fn balanced(text: &str) -> Option<&str> {
+    let mut depth = 1;
+    let mut bytes = text.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'\\' => {
+                bytes.next();
+            }
+            b'{' => depth += 1,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(&text[..at]);
+        }
+    }
+    None
+}
+
+/// `N` of the last `answer is N`, where `N` is a whole number and a word of its own (a full stop may touch it).
+fn last_answer_number(text: &str) -> Option<&str> {
+    let mut end = text.len();
+    while let Some(start) = text[..end].rfind("answer is ") {
+        end = start;
+        if text[..start].ends_with(|c: char| !c.is_whitespace()) {
+            continue;
+        }
+        let word = text[start + "answer is ".len()..].split_whitespace().next().unwrap_or("");
+        let word = word.strip_suffix('.').unwrap_or(word);
+        let digits = word.strip_prefix('-').unwrap_or(word);
+        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some(word);
+        }
+    }
+    None
+}
+
+/// The rest of the line after the last `####`.
+fn after_hashes(text: &str) -> Option<&str> {
+    let start = text.rfind("####")? + "####".len();
+    unwrapped(text[start..].lines().next()?)
+}
+
+/// What stands between `final answer is` and the first `I hope`.
+fn hoped(text: &str) -> Option<&str> {
+    let end = text.find("I hope")?;
+    let start = text[..end].rfind("final answer is")? + "final answer is".len();
+    unwrapped(text[start..end].trim_start_matches(':'))
+}
+
+/// The rest of the sentence after the last `answer is`.
+fn last_answer_is(text: &str) -> Option<&str> {
+    let start = text.rfind("answer is")? + "answer is".len();
+    let line = text[start..].trim_start_matches(':').trim_start().lines().next()?;
+    let math = line.strip_prefix('$').and_then(|inner| Some(&line[..inner.find('$')? + 2]));
+    let sentence = math.unwrap_or_else(|| &line[..line.find(". ").unwrap_or(line.len())]);
+    unwrapped(sentence)
+}
+
+/// Without a full stop at the end and without the dollars around the whole; none if nothing is left.
+fn unwrapped(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let text = text.strip_suffix('.').unwrap_or(text).trim();
+    let inner = text.strip_prefix('$').and_then(|inner| inner.strip_suffix('$'));
+    let text = inner.filter(|inner| !inner.contains('$')).unwrap_or(text).trim();
+    (!text.is_empty()).then_some(text)
+}
+
+/// The last decimal number. Commas may group its digits; a minus sign belongs to it unless something is subtracted from.
+fn last_number(text: &str) -> Option<&str> {
+    let bytes = text.as_bytes();
+    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let end = (0..bytes.len()).rev().find(|&at| digit(at))? + 1;
+    let mut start = end - 1;
+    let mut dotted = false;
+    while start > 0 {
+        let three =
+            end.min(bytes.len()) >= start + 3 && (0..3).all(|offset| digit(start + offset)) && !digit(start + 3);
+        let fits = match bytes[start - 1] {
+            b'0'..=b'9' => true,
+            b'.' if !dotted && digit(start) => {
+                dotted = true;
+                true
+            }
+            b',' => start >= 2 && digit(start - 2) && digit(start) && three,
+            _ => false,
+        };
+        if !fits {
+            break;
+        }
+        start -= 1;
+    }
+    let before = text[..start].strip_suffix('-').map(|before| before.trim_end_matches(' ').chars().next_back());
+    match before {
+        Some(last) if last.is_none_or(|c| !c.is_alphanumeric() && !")]}".contains(c)) => Some(&text[start - 1..end]),
+        _ => Some(&text[start..end]),
+    }
+}
+
+/// A choice `A` to `J`: in the last box, after the last `answer is`, in the last parentheses, or as the last word.
+fn letter(text: &str) -> Option<&str> {
+    let boxed = last_boxed(text).and_then(as_choice);
+    let stated = || last_answer_is(text).and_then(|answer| as_choice(answer.split_whitespace().next()?));
+    let last_word = || {
+        let word = text.split_whitespace().next_back()?.trim_end_matches(['.', ')', ':']);
+        word.starts_with(|c: char| c.is_ascii_uppercase()).then_some(word).and_then(as_choice)
+    };
+    boxed.or_else(stated).or_else(|| in_parentheses(text)).or_else(last_word)
+}
+
+fn in_parentheses(text: &str) -> Option<&str> {
+    let mut end = text.len();
+    while let Some(start) = text[..end].rfind('(') {
+        if let Some(choice) = text[start + 1..].split_once(')').and_then(|(inner, _)| as_choice(inner)) {
+            return Some(choice);
+        }
+        end = start;
+    }
+    None
+}
+
+/// The letter of `B`, `(b)`, `B.`, `$B$` or `\text{(B)}`.
+fn as_choice(text: &str) -> Option<&str> {
+    let mut text = text.trim();
+    for wrapper in ["\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{"] {
+        text = text.strip_prefix(wrapper).and_then(|inner| inner.strip_suffix('}')).unwrap_or(text);
+    }
+    let text = text.trim_matches(|c: char| "$(). :*".contains(c));
+    (text.len() == 1 && matches!(text.as_bytes()[0].to_ascii_uppercase(), b'A'..=b'J')).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(rule: Extract, cases: &[(&str, Option<&str>)]) {
+        for (response, expected) in cases {
+            assert_eq!(extract(response, rule), *expected, "{rule:?} on {response:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_balanced_box_holds_the_answer() {
+        check(
+            Extract::LastBoxed,
+            &[
+                (r"so \boxed{5}.", Some("5")),
+                (r"\boxed{1} or \boxed{ 2 }", Some("2")),
+                (r"\boxed{\frac{1}{\sqrt{2}}}", Some(r"\frac{1}{\sqrt{2}}")),
+                (r"\boxed{{{{deep}}}}", Some("{{{deep}}}")),
+                (r"\fbox{7}", Some("7")),
+                (r"\boxed {8}", Some("8")),
+                ("\\boxed\n{8}", Some("8")),
+                (r"$\boxed 9$ and", Some("9")),
+                (r"\boxed{\left\{1,2\right.}", Some(r"\left\{1,2\right.")),
+                (r"\boxed{3} then \boxed{4", Some("3")),
+                (r"\boxed{4", None),
+                (r"\boxed{}", None),
+                (r"\boxed{1} \boxed{}", Some("1")),
+                (r"\boxed", None),
+                (r"\boxedness 5", None),
+                (r"\boxed{x=\boxed{6}}", Some("6")),
+                (r"\boxed{ü}", Some("ü")),
+                ("5", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_world_takes_the_last_stated_number() {
+        check(
+            Extract::LastAnswerIs,
+            &[
+                ("3 + 4 = 7 . answer is 7 .", Some("7")),
+                ("answer is 7 . answer is 8", Some("8")),
+                ("answer is 7 . answer is red .", Some("7")),
+                ("answer is 12.", Some("12")),
+                ("answer is 7 . answer is", Some("7")),
+                ("answer is 7 . answer is ", Some("7")),
+                ("the answer is -3 .", Some("-3")),
+                ("nonanswer is 3", None),
+                ("answer is 3x", None),
+                ("answer is . 3", None),
+                ("7", None),
+                ("", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn hashes_take_the_rest_of_the_line() {
+        check(
+            Extract::Hashes,
+            &[
+                ("2+2=4\n#### 4", Some("4")),
+                ("#### 4\n#### $1,200$.\nmore", Some("1,200")),
+                ("####", None),
+                ("4", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn minerva_tries_its_rules_in_order() {
+        check(
+            Extract::Minerva,
+            &[
+                (r"Final Answer: The final answer is $\frac12$. I hope it is correct.", Some(r"\frac12")),
+                (r"The final answer is $3$. I hope it is correct. The final answer is $4$. I hope", Some("3")),
+                (r"\boxed{1}. The final answer is $2$. I hope", Some("2")),
+                (r"The answer is 3. \boxed{4}", Some("4")),
+                ("The answer is $x = 1.5$. Done 9", Some("x = 1.5")),
+                ("The answer is: 1.5.", Some("1.5")),
+                ("The answer is 1.5. So 3 is wrong", Some("1.5")),
+                ("the answer is 1. No, the answer is 2 apples.", Some("2 apples")),
+                ("it costs 3 or 1,234.50 dollars", Some("1,234.50")),
+                ("We get 4. The answer is", Some("4")),
+                ("I hope so", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn numbers_keep_their_sign_point_and_commas() {
+        check(
+            Extract::LastNumber,
+            &[
+                ("5 - 3", Some("3")),
+                ("5-3", Some("3")),
+                ("x = -3.", Some("-3")),
+                ("= -0.5 m", Some("-0.5")),
+                ("of 1,234,567 people", Some("1,234,567")),
+                ("1, 2,3", Some("3")),
+                ("12,345", Some("12,345")),
+                ("1.2.3", Some("2.3")),
+                (".5", Some(".5")),
+                ("$-4$", Some("-4")),
+                ("(2)-4", Some("4")),
+                ("none", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn choices_are_found_however_they_are_written() {
+        check(
+            Extract::Letter,
+            &[
+                (r"\boxed{B}", Some("B")),
+                (r"\boxed{\text{(c)}}", Some("c")),
+                ("The answer is (d).", Some("d")),
+                ("The answer is E because A is wrong", Some("E")),
+                ("(A) is wrong, so (B)", Some("B")),
+                ("B", Some("B")),
+                ("It must be C.", Some("C")),
+                ("a", None),
+                ("(x)", None),
+                ("The answer is 5", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn no_text_makes_a_rule_panic() {
+        let pieces = [
+            "\\boxed",
+            "{",
+            "}",
+            "é",
+            "####",
+            "answer is ",
+            "-",
+            ",",
+            ".",
+            "1",
+            "$",
+            "(",
+            ")",
+            "I hope",
+            "final answer is",
+            "\\",
+        ];
+        let mut rng = crate::recipe::Seed(0).stream("test").at(&[]);
+        for _ in 0..20_000 {
+            let text: String = (0..rng.below(9)).map(|_| *rng.pick(&pieces)).collect();
+            for rule in [
+                Extract::LastBoxed,
+                Extract::LastAnswerIs,
+                Extract::Hashes,
+                Extract::Minerva,
+                Extract::LastNumber,
+                Extract::Letter,
+            ] {
+                assert_ne!(extract(&text, rule), Some(""), "{text}");
+            }
+        }
+    }
+}
