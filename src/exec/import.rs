@@ -73,23 +73,27 @@ pub enum ImportError {
     Column { path: PathBuf, column: String },
     #[error("failed to read column `{column}` of {path}: unknown metric `{metric}`; known are {known}")]
     Metric { path: PathBuf, column: String, metric: String, known: String },
-    #[error(
-        "failed to merge the exports: `{run}`, {metric}{benchmark}, step {step} is {first_value} in {first} and {second_value} in \
-         {second}; leave one of the two out"
-    )]
-    Conflict {
-        run: String,
-        metric: String,
-        /// ` on <benchmark>`, or empty.
-        benchmark: String,
-        step: u64,
-        first: PathBuf,
-        first_value: f64,
-        second: PathBuf,
-        second_value: f64,
-    },
+    #[error("failed to merge the exports: {0}")]
+    Conflict(Box<Conflict>),
     #[error("failed to find a CSV export in {0}")]
     Nothing(String),
+}
+
+/// Two values for one cell.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{run}`, {metric}{benchmark}, step {step} is {first_value} in {first} and {second_value} in {second}; leave one of the two out"
+)]
+pub struct Conflict {
+    pub run: String,
+    pub metric: String,
+    /// ` on <benchmark>`, or empty.
+    pub benchmark: String,
+    pub step: u64,
+    pub first: PathBuf,
+    pub first_value: f64,
+    pub second: PathBuf,
+    pub second_value: f64,
 }
 
 /// What the exports hold.
@@ -123,7 +127,7 @@ pub fn wandb(paths: &[PathBuf], arms: &BTreeMap<String, String>) -> Result<Impor
             let (value, first) = *cells.entry(row.cell.clone()).or_insert((row.value, index));
             if value != row.value {
                 let (metric, benchmark, step) = row.cell;
-                return Err(ImportError::Conflict {
+                return Err(ImportError::Conflict(Box::new(Conflict {
                     run: row.run,
                     metric,
                     benchmark: if benchmark.is_empty() { benchmark } else { format!(" on {benchmark}") },
@@ -132,7 +136,7 @@ pub fn wandb(paths: &[PathBuf], arms: &BTreeMap<String, String>) -> Result<Impor
                     first_value: value,
                     second: path.clone(),
                     second_value: row.value,
-                });
+                })));
             }
         }
         if averaged > 0 {

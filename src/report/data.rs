@@ -47,7 +47,10 @@ pub fn curve(points: &[CurvePoint], arm: &str, stage: &str, benchmark: &str, met
     Curve { points: points.collect(), seeds: ends.len() }
 }
 
-/// Benchmarks of RL curves in order of appearance, `all` left out.
+/// The paper's columns, which readers know in this order.
+const PAPER_ORDER: [&str; 4] = ["math500", "gsm8k", "olympiadbench", "amc23"];
+
+/// Benchmarks of RL curves: the paper's in its order, then others in order of appearance; `all` left out.
 pub fn benchmarks(input: &ExperimentInput) -> Vec<String> {
     let mut names: Vec<String> = vec![];
     for p in &input.results.curves {
@@ -55,6 +58,7 @@ pub fn benchmarks(input: &ExperimentInput) -> Vec<String> {
             names.push(p.benchmark.clone());
         }
     }
+    names.sort_by_key(|name| PAPER_ORDER.iter().position(|known| known == name).unwrap_or(PAPER_ORDER.len()));
     names
 }
 

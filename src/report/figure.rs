@@ -2,7 +2,7 @@
 
 use crate::report::scene::{self, Scene, TextStyle, style};
 use crate::report::table::Table;
-use crate::report::{ExperimentInput, data, forest, mixture, palette, panels};
+use crate::report::{ExperimentInput, claims, data, forest, mixture, palette, panels};
 use crate::verdict::Judged;
 
 /// A drawing with the table of exactly what it draws.
@@ -36,7 +36,7 @@ pub fn small() -> TextStyle {
 pub fn all(input: &ExperimentInput, judged: &[Judged]) -> Vec<Figure> {
     let metric = data::headline_metric(input);
     let mut figures = vec![];
-    figures.extend(forest::claims(judged));
+    figures.extend(claims::claims(judged));
     figures.extend(panels::curves(input, "curves", metric));
     figures.extend(forest::final_accuracy(input, metric));
     figures.extend(forest::gains(input, metric));

@@ -241,4 +241,37 @@ fn look() {
         input.lab = lab.into();
         crate::report::write(&input, &crate::report::render(&input), std::path::Path::new(&dir)).unwrap();
     }
+    // The paper's own runs, as an import would bring them.
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/paper/curves.csv");
+    let Ok(text) = std::fs::read_to_string(path) else { return };
+    for (figure, lab) in [("octothinker/3b", "octothinker-3b"), ("analysis_qa", "analysis-qa")] {
+        let mut results = Results::default();
+        for row in csv::Reader::from_reader(text.as_bytes()).records().flatten().filter(|r| &r[0] == figure) {
+            let point = CurvePoint {
+                arm: row[1].into(),
+                seed: 0,
+                stage: "rl".into(),
+                benchmark: row[3].into(),
+                metric: row[4].into(),
+                step: row[5].parse().unwrap(),
+                value: row[6].parse().unwrap(),
+            };
+            if !results.trials.iter().any(|t: &Trial| t.arm == point.arm) {
+                results.trials.push(Trial {
+                    arm: point.arm.clone(),
+                    levels: Pairs::default(),
+                    seed: 0,
+                    outcome: Outcome::Finished,
+                    note: None,
+                    metrics: BTreeMap::new(),
+                    stages: Pairs::default(),
+                    cost: Cost::default(),
+                    imported: true,
+                });
+            }
+            results.curves.push(point);
+        }
+        let input = ExperimentInput::of_results("paper", lab, results);
+        crate::report::write(&input, &crate::report::render(&input), std::path::Path::new(&dir)).unwrap();
+    }
 }

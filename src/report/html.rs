@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::report::metric;
 use crate::report::palette;
-use crate::report::{ExperimentInput, Report, font, forest, text};
+use crate::report::{ExperimentInput, Report, claims, font, text};
 use crate::verdict::Judged;
 
 const STYLE: &str = include_str!("page.css");
@@ -106,7 +106,7 @@ fn findings(judged: &[Judged]) -> Markup {
                             details { summary { "why" } p { (reason(j)) } }
                         }
                         td { (pill(j.verdict.name(), text::verdict(&j.verdict))) }
-                        td.number { (text::effect(j)) @if let Some(paper) = forest::paper_effect(j) {
+                        td.number { (text::effect(j)) @if let Some(paper) = claims::paper_effect(j) {
                             br; span.muted { "paper " (text::effect_text(metric::Unit::of(&j.claim.metric), paper, None)) }
                         } }
                         td.number { (j.comparison.n_seeds()) }
@@ -119,7 +119,7 @@ fn findings(judged: &[Judged]) -> Markup {
 }
 
 fn reason(j: &Judged) -> String {
-    let mut out = format!("Metric: {}. Reason: {}.{}", metric::phrase(&j.claim.metric), j.reason, text::holm(j));
+    let mut out = format!("Metric: {}. Reason: {}. {}", metric::phrase(&j.claim.metric), j.reason, text::holm(j));
     if !j.comparison.missing.is_empty() {
         out += &format!(" Missing: {}.", j.comparison.missing.join("; "));
     }

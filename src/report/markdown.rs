@@ -39,7 +39,7 @@ pub fn page(input: &ExperimentInput, report: &Report) -> String {
         for j in &report.judged {
             let _ = writeln!(
                 out,
-                "- **{}** ({}): {}.{}",
+                "- **{}** ({}): {}. {}",
                 escape(&j.claim.claim),
                 escape(&metric::phrase(&j.claim.metric)),
                 escape(&j.reason),

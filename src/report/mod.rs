@@ -11,6 +11,7 @@
 //! Deliberately absent: a plotting library (the one at hand shifts glyphs and snaps shapes to pixels), a template engine
 //! (pages are functions), and any number that is not in the results files.
 
+pub mod claims;
 pub mod data;
 pub mod figure;
 pub mod font;
@@ -77,6 +78,21 @@ impl ArmInput {
     }
 }
 
+impl ExperimentInput {
+    /// A report of results alone, for runs that no experiment file describes (imports): arms in the order of the trials,
+    /// called by their ids.
+    pub fn of_results(name: &str, lab: &str, results: Results) -> ExperimentInput {
+        let mut arms: Vec<ArmInput> = vec![];
+        for trial in &results.trials {
+            if !arms.iter().any(|arm| arm.id == trial.arm) {
+                let levels = trial.levels.0.clone();
+                arms.push(ArmInput { id: trial.arm.clone(), levels, label: trial.arm.clone(), baseline: false });
+            }
+        }
+        ExperimentInput { name: name.into(), lab: lab.into(), arms, results, ..ExperimentInput::default() }
+    }
+}
+
 /// A corpus in a stage's mixture.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MixtureRow {
@@ -107,3 +123,6 @@ pub fn render(input: &ExperimentInput) -> Report {
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

@@ -72,17 +72,23 @@ pub fn wheel(index: usize) -> Color {
 /// The looks of all arms, in their order.
 pub fn looks(arms: &[ArmInput]) -> Vec<Look> {
     let style_axis = style_axis(arms);
-    let (mut colours, mut styles): (Vec<Vec<&(String, String)>>, Vec<&str>) = (vec![], vec![]);
+    let mut colours: Vec<Vec<&str>> = vec![];
+    let mut styles: Vec<&str> = vec![];
     arms.iter()
         .map(|arm| {
             let style = style_axis.and_then(|axis| arm.level(axis)).unwrap_or_default();
-            let colour: Vec<&(String, String)> =
-                arm.levels.iter().filter(|(axis, _)| Some(axis.as_str()) != style_axis).collect();
+            // Without a style axis every arm has its own colour; with one, arms that differ in it alone share theirs.
+            let key: Vec<&str> = match style_axis {
+                None => vec![&arm.id],
+                Some(axis) => {
+                    arm.levels.iter().filter(|(name, _)| name != axis).map(|(_, level)| level.as_str()).collect()
+                }
+            };
             let dash = position(&mut styles, style);
             if arm.baseline {
                 return Look { color: BASELINE, dash: DASHES[dash % DASHES.len()] };
             }
-            let index = position(&mut colours, colour);
+            let index = position(&mut colours, key);
             Look { color: wheel(index), dash: DASHES[(dash + index / WHEEL.len()) % DASHES.len()] }
         })
         .collect()
@@ -140,6 +146,13 @@ mod tests {
                 assert!(looks[..i].iter().all(|b| a != b), "{families} × {corpora}: arm {i}");
             }
         }
+    }
+
+    #[test]
+    fn arms_without_levels_are_told_apart_too() {
+        let arms = ["a", "b", "c"].map(|id| ArmInput { id: id.into(), ..ArmInput::default() });
+        let looks = looks(&arms);
+        assert!(looks[0] != looks[1] && looks[1] != looks[2] && looks[0] != looks[2]);
     }
 
     #[test]

@@ -168,10 +168,10 @@ pub fn svg(scene: &Scene, title: &str) -> String {
     let (w, h) = (number(scene.width), number(scene.height));
     let title = escape(title);
     // Writing to a string cannot fail.
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" role=\"img\" \
-         aria-label=\"{title}\" font-family=\"{}\">\n",
+         aria-label=\"{title}\" font-family=\"{}\">",
         font::FAMILY
     );
     let _ = writeln!(out, "<rect width=\"{w}\" height=\"{h}\" fill=\"#FFFFFF\"/>");

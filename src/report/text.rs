@@ -63,7 +63,7 @@ fn plain(value: f64) -> String {
     value.to_string().replace('-', "−")
 }
 
-/// `Holm-adjusted p = 0.012 over 4 claims.`
+/// `Holm-adjusted p = 0.012.`, and the bootstrap's interval if there is one.
 pub fn holm(j: &Judged) -> String {
     let Some(p) = j.p_holm else { return String::new() };
     let text = if p < 0.001 { "< 0.001".to_string() } else { format!("= {}", fixed(p, 3)) };
@@ -75,7 +75,7 @@ pub fn holm(j: &Judged) -> String {
         }
         None => String::new(),
     };
-    format!(" Holm-adjusted p {text}.{bootstrap}")
+    format!("Holm-adjusted p {text}.{bootstrap}")
 }
 
 /// `Of 5 claims fixed before the run 2 are supported, …`.
