@@ -1,158 +1,152 @@
 //! Causal grouped-query attention over segments, forward and backward.
 //!
-//! Scores and outputs are matrix products over blocks of query rows; each element is the same FMA chain as in the decode
-//! step of the sampler, so both give the same bits. Probabilities are not kept: the backward pass makes them again from the
-//! saved normaliser, which costs one more product and saves memory that grows with the square of the context.
+//! Both are products over blocks of query rows and a softmax of each row. A row's scores, softmax and output are the same
+//! chains of operations whatever block it is in: keys that it must not see have weight exactly 0, and adding 0 times a
+//! number changes no sum. So a row computed from the sampler's cache has the same bits. Key and value heads are never
+//! repeated in memory. Probabilities are not kept: the backward pass makes them again from each row's maximum and sum,
+//! which costs one more product and saves memory that grows with the square of the context.
 
-use super::kernel::gemm::{Left, Right, product};
-use super::kernel::softmax::{softmax, softmax_again, softmax_backward};
+use super::kernel::gemm::{
+    Into, PANEL, clear_tail, gemm, gemm_tn, pack, pack_strips, pack_transposed, panels_len, strips_len,
+};
+use super::kernel::softmax::{dot_product, multiply, softmax, softmax_backward};
 use crate::recipe::ModelShape;
 
-/// Query rows of one block.
-const BLOCK: usize = 32;
+/// Query rows of one block. More rows waste more work on keys that the first of them must not see.
+const FORWARD_ROWS: usize = 12;
+const BACKWARD_ROWS: usize = 32;
 
-/// Scratch of one thread.
+/// A row's greatest score, and the inverse of its sum of exponentials.
+pub type RowNorm = [f32; 2];
+
+/// Scratch of one thread; grows to the longest segment.
 #[derive(Debug, Default)]
 pub struct Scratch {
     keys: Vec<f32>,
     values: Vec<f32>,
+    key_rows: Vec<f32>,
     scores: Vec<f32>,
     d_scores: Vec<f32>,
+    strips: Vec<f32>,
+    rows: Vec<f32>,
+    d_keys: Vec<f32>,
+    d_values: Vec<f32>,
 }
 
-/// Widths and strides of one layer's attention.
-#[derive(Clone, Copy)]
-pub struct Heads {
-    pub heads: usize,
-    pub kv_heads: usize,
-    pub head_dim: usize,
-    pub scale: f32,
-}
-
-impl Heads {
-    pub fn new(shape: &ModelShape) -> Heads {
-        let scale = 1.0 / (shape.head_dim as f32).sqrt();
-        Heads { heads: shape.heads, kv_heads: shape.kv_heads, head_dim: shape.head_dim, scale }
-    }
-
-    /// Query heads that share one key-value head.
-    pub fn group(&self) -> usize {
-        self.heads / self.kv_heads
-    }
-
-    fn q_width(&self) -> usize {
-        self.heads * self.head_dim
-    }
-
-    fn kv_width(&self) -> usize {
-        self.kv_heads * self.head_dim
+fn grow(buffer: &mut Vec<f32>, length: usize) {
+    if buffer.len() < length {
+        buffer.resize(length, 0.0);
     }
 }
 
-/// Activations of one layer that attention reads: `q: [N, heads·head_dim]`, `k`, `v: [N, kv_heads·head_dim]`, after rotation.
-#[derive(Clone, Copy)]
-pub struct Qkv<'a> {
-    pub q: &'a [f32],
-    pub k: &'a [f32],
-    pub v: &'a [f32],
+/// Scores are multiplied by this before the softmax.
+pub fn score_scale(shape: &ModelShape) -> f32 {
+    1.0 / (shape.head_dim as f32).sqrt()
 }
 
-/// `out: [N, heads·head_dim]`; `log_sums: [N, heads]` for the backward pass. `starts` are the borders of the segments.
-pub fn forward(heads: Heads, qkv: Qkv, starts: &[usize], out: &mut [f32], log_sums: &mut [f32], scratch: &mut Scratch) {
-    let (dim, q_width, kv_width) = (heads.head_dim, heads.q_width(), heads.kv_width());
-    for (start, end) in starts.windows(2).map(|pair| (pair[0], pair[1])) {
-        let length = end - start;
-        let padded = length.next_multiple_of(16);
-        for kv_head in 0..heads.kv_heads {
-            let kv_at = start * kv_width + kv_head * dim;
-            transpose(&qkv.k[kv_at..], kv_width, length, dim, padded, &mut scratch.keys);
-            for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
-                for top in (0..length).step_by(BLOCK) {
-                    let bottom = (top + BLOCK).min(length);
-                    let (rows, at) = (bottom - top, (start + top) * q_width + head * dim);
-                    scratch.scores.resize(BLOCK * padded, 0.0);
-                    let queries = Left { data: &qkv.q[at..], row_stride: q_width, step: 1 };
-                    let keys = Right { data: &scratch.keys, stride: padded };
-                    product(queries, keys, [rows, dim, bottom], &mut scratch.scores, padded, false);
-                    for row in 0..rows {
-                        let scores = &mut scratch.scores[row * padded..row * padded + bottom];
-                        let (seen, future) = scores.split_at_mut(top + row + 1);
-                        log_sums[(start + top + row) * heads.heads + head] = softmax(seen, heads.scale);
-                        future.fill(0.0);
-                    }
-                    let probabilities = Left { data: &scratch.scores, row_stride: padded, step: 1 };
-                    let values = Right { data: &qkv.v[kv_at..], stride: kv_width };
-                    product(probabilities, values, [rows, bottom, dim], &mut out[at..], q_width, false);
+/// Rows `[queries | keys | values]`, after rotation.
+pub fn qkv_width(shape: &ModelShape) -> usize {
+    shape.q_width() + 2 * shape.kv_width()
+}
+
+/// One segment. Rows of `qkv` are `[queries | keys | values]`; rows of `out` are the concatenated heads; `norms` is
+/// `[tokens, heads]`.
+pub fn forward(shape: &ModelShape, qkv: &[f32], out: &mut [f32], norms: &mut [RowNorm], scratch: &mut Scratch) {
+    let (dim, heads, group) = (shape.head_dim, shape.heads, shape.heads / shape.kv_heads);
+    let (q_width, stride) = (shape.q_width(), qkv_width(shape));
+    let tokens = qkv.len() / stride;
+    let scale = score_scale(shape);
+    let ld = tokens.next_multiple_of(PANEL);
+    grow(&mut scratch.keys, panels_len(dim, tokens));
+    grow(&mut scratch.values, panels_len(tokens, dim));
+    grow(&mut scratch.scores, FORWARD_ROWS * ld);
+    for kv in 0..shape.kv_heads {
+        let (k_at, v_at) = (q_width + kv * dim, q_width + shape.kv_width() + kv * dim);
+        pack_transposed(&qkv[k_at..], dim, stride, tokens, 0, &mut scratch.keys);
+        clear_tail(dim, tokens, &mut scratch.keys);
+        pack(&qkv[v_at..], tokens, dim, stride, 0, tokens, &mut scratch.values);
+        for head in kv * group..(kv + 1) * group {
+            for first in (0..tokens).step_by(FORWARD_ROWS) {
+                let rows = FORWARD_ROWS.min(tokens - first);
+                let seen = first + rows;
+                let queries = &qkv[first * stride + head * dim..];
+                gemm(queries, stride, rows, dim, &scratch.keys, dim, seen, &mut scratch.scores, ld, Into::Replace);
+                for row in 0..rows {
+                    norms[(first + row) * heads + head] =
+                        softmax(&mut scratch.scores[row * ld..][..seen], first + row + 1, scale);
+                }
+                let out = &mut out[first * q_width + head * dim..];
+                gemm(&scratch.scores, ld, rows, seen, &scratch.values, tokens, dim, out, q_width, Into::Replace);
+                for row in 0..rows {
+                    multiply(&mut out[row * q_width..][..dim], norms[(first + row) * heads + head][1]);
                 }
             }
         }
     }
 }
 
-/// Gradients by q, k and v, given the gradient by the output. `dk` and `dv` must be zero on entry; `dq` is written.
-#[allow(clippy::too_many_arguments)]
+/// The gradient of one segment, into `d_qkv`.
 pub fn backward(
-    heads: Heads,
-    qkv: Qkv,
-    starts: &[usize],
-    log_sums: &[f32],
+    shape: &ModelShape,
+    qkv: &[f32],
+    out: &[f32],
+    norms: &[RowNorm],
     d_out: &[f32],
-    dq: &mut [f32],
-    dk: &mut [f32],
-    dv: &mut [f32],
+    d_qkv: &mut [f32],
     scratch: &mut Scratch,
 ) {
-    let (dim, q_width, kv_width) = (heads.head_dim, heads.q_width(), heads.kv_width());
-    for (start, end) in starts.windows(2).map(|pair| (pair[0], pair[1])) {
-        let length = end - start;
-        let padded = length.next_multiple_of(16);
-        scratch.scores.resize(BLOCK * padded, 0.0);
-        scratch.d_scores.resize(BLOCK * padded, 0.0);
-        for kv_head in 0..heads.kv_heads {
-            let kv_at = start * kv_width + kv_head * dim;
-            transpose(&qkv.k[kv_at..], kv_width, length, dim, padded, &mut scratch.keys);
-            transpose(&qkv.v[kv_at..], kv_width, length, dim, padded, &mut scratch.values);
-            for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
-                for top in (0..length).step_by(BLOCK) {
-                    let bottom = (top + BLOCK).min(length);
-                    let (rows, at) = (bottom - top, (start + top) * q_width + head * dim);
-                    let queries = Left { data: &qkv.q[at..], row_stride: q_width, step: 1 };
-                    let gradients = Left { data: &d_out[at..], row_stride: q_width, step: 1 };
-                    let keys = Right { data: &scratch.keys, stride: padded };
-                    let values = Right { data: &scratch.values, stride: padded };
-                    product(queries, keys, [rows, dim, bottom], &mut scratch.scores, padded, false);
-                    product(gradients, values, [rows, dim, bottom], &mut scratch.d_scores, padded, false);
-                    for row in 0..rows {
-                        let seen = top + row + 1;
-                        let scores = &mut scratch.scores[row * padded..row * padded + bottom];
-                        let d_scores = &mut scratch.d_scores[row * padded..row * padded + bottom];
-                        let log_sum = log_sums[(start + top + row) * heads.heads + head];
-                        softmax_again(&mut scores[..seen], heads.scale, log_sum);
-                        softmax_backward(&scores[..seen], &mut d_scores[..seen], heads.scale);
-                        scores[seen..].fill(0.0);
-                        d_scores[seen..].fill(0.0);
-                    }
-                    let by_row = Left { data: &scratch.d_scores, row_stride: padded, step: 1 };
-                    let by_key = Left { data: &scratch.d_scores, row_stride: 1, step: padded };
-                    let p_by_key = Left { data: &scratch.scores, row_stride: 1, step: padded };
-                    let k_rows = Right { data: &qkv.k[kv_at..], stride: kv_width };
-                    let q_rows = Right { data: &qkv.q[at..], stride: q_width };
-                    let d_rows = Right { data: &d_out[at..], stride: q_width };
-                    product(by_row, k_rows, [rows, bottom, dim], &mut dq[at..], q_width, false);
-                    product(by_key, q_rows, [bottom, rows, dim], &mut dk[kv_at..], kv_width, true);
-                    product(p_by_key, d_rows, [bottom, rows, dim], &mut dv[kv_at..], kv_width, true);
+    let (dim, heads, group) = (shape.head_dim, shape.heads, shape.heads / shape.kv_heads);
+    let (q_width, stride) = (shape.q_width(), qkv_width(shape));
+    let tokens = qkv.len() / stride;
+    let scale = score_scale(shape);
+    let ld = tokens.next_multiple_of(PANEL);
+    let s = scratch;
+    grow(&mut s.keys, panels_len(dim, tokens));
+    grow(&mut s.values, panels_len(dim, tokens));
+    grow(&mut s.key_rows, panels_len(tokens, dim));
+    grow(&mut s.scores, BACKWARD_ROWS * ld);
+    grow(&mut s.d_scores, BACKWARD_ROWS * ld);
+    grow(&mut s.strips, strips_len(BACKWARD_ROWS, tokens));
+    grow(&mut s.rows, panels_len(BACKWARD_ROWS, dim));
+    grow(&mut s.d_keys, tokens * dim);
+    grow(&mut s.d_values, tokens * dim);
+    for kv in 0..shape.kv_heads {
+        let (k_at, v_at) = (q_width + kv * dim, q_width + shape.kv_width() + kv * dim);
+        pack_transposed(&qkv[k_at..], dim, stride, tokens, 0, &mut s.keys);
+        clear_tail(dim, tokens, &mut s.keys);
+        pack_transposed(&qkv[v_at..], dim, stride, tokens, 0, &mut s.values);
+        clear_tail(dim, tokens, &mut s.values);
+        pack(&qkv[k_at..], tokens, dim, stride, 0, tokens, &mut s.key_rows);
+        s.d_keys[..tokens * dim].fill(0.0);
+        s.d_values[..tokens * dim].fill(0.0);
+        for head in kv * group..(kv + 1) * group {
+            for first in (0..tokens).step_by(BACKWARD_ROWS) {
+                let rows = BACKWARD_ROWS.min(tokens - first);
+                let seen = first + rows;
+                let queries = &qkv[first * stride + head * dim..];
+                let (out, d_out) = (&out[first * q_width + head * dim..], &d_out[first * q_width + head * dim..]);
+                gemm(queries, stride, rows, dim, &s.keys, dim, seen, &mut s.scores, ld, Into::Replace);
+                gemm(d_out, q_width, rows, dim, &s.values, dim, seen, &mut s.d_scores, ld, Into::Replace);
+                for row in 0..rows {
+                    let mean = dot_product(&out[row * q_width..][..dim], &d_out[row * q_width..][..dim]);
+                    let (scores, d_scores) = (&mut s.scores[row * ld..][..seen], &mut s.d_scores[row * ld..][..seen]);
+                    let norm = norms[(first + row) * heads + head];
+                    softmax_backward(scores, d_scores, first + row + 1, scale, norm, mean);
                 }
+                let d_queries = &mut d_qkv[first * stride + head * dim..];
+                gemm(&s.d_scores, ld, rows, seen, &s.key_rows, tokens, dim, d_queries, stride, Into::Replace);
+                pack_strips(&s.scores, rows, seen, ld, &mut s.strips);
+                pack(d_out, rows, dim, q_width, 0, rows, &mut s.rows);
+                gemm_tn(&s.strips, seen, rows, &s.rows, dim, &mut s.d_values, dim);
+                pack_strips(&s.d_scores, rows, seen, ld, &mut s.strips);
+                pack(queries, rows, dim, stride, 0, rows, &mut s.rows);
+                gemm_tn(&s.strips, seen, rows, &s.rows, dim, &mut s.d_keys, dim);
             }
         }
-    }
-}
-
-/// `out: [dim, padded]` from `rows` rows of `dim` values, `stride` apart.
-fn transpose(from: &[f32], stride: usize, rows: usize, dim: usize, padded: usize, out: &mut Vec<f32>) {
-    out.resize(dim * padded, 0.0);
-    for row in 0..rows {
-        for (index, value) in from[row * stride..row * stride + dim].iter().enumerate() {
-            out[index * padded + row] = *value;
+        for token in 0..tokens {
+            let row = &mut d_qkv[token * stride..][..stride];
+            row[k_at..][..dim].copy_from_slice(&s.d_keys[token * dim..][..dim]);
+            row[v_at..][..dim].copy_from_slice(&s.d_values[token * dim..][..dim]);
         }
     }
 }

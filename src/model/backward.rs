@@ -1,32 +1,57 @@
 //! The backward pass over one chunk: from the gradient by the final hidden states to the gradient by every parameter.
 
-use super::attention::{self, Heads, Qkv};
-use super::decoder::Weights;
-use super::forward::{Tape, size};
-use super::kernel::elementwise::{add_bias_backward, swiglu_backward};
-use super::kernel::gemm::{add_weight_gradient, input_gradient};
+use super::attention::{self, qkv_width};
+use super::decoder::{BackwardLayer, Weights};
+use super::forward::{Tape, linear, size};
+use super::kernel::elementwise::{add_rows, swiglu_backward};
+use super::kernel::gemm::{Into, Panels, gemm_tn, pack_strips, strips_len};
 use super::kernel::norm::rms_norm_backward;
-use super::kernel::rope::rotate_back;
+use super::kernel::rope::rotate;
 use crate::recipe::ModelShape;
+use std::ops::Range;
 
-/// Buffers of one thread.
+/// Buffers of one lane.
 #[derive(Debug, Default)]
 pub struct Buffers {
     dx: Vec<f32>,
     d_normed: Vec<f32>,
     d_wide: Vec<f32>,
-    dq: Vec<f32>,
-    dk: Vec<f32>,
-    dv: Vec<f32>,
+    d_qkv: Vec<f32>,
     raw: Vec<f32>,
+    row: Vec<f32>,
+    pub products: ProductBuffers,
+}
+
+/// Packed forms of the two sides of a weight's gradient.
+#[derive(Debug, Default)]
+pub struct ProductBuffers {
+    strips: Vec<f32>,
+    inputs: Panels,
+}
+
+impl ProductBuffers {
+    /// Packs the input of one or several linear layers.
+    pub fn input(&mut self, x: &[f32], width: usize) {
+        self.inputs.pack(&[x], width);
+    }
+
+    /// Adds `dyᵀ·x` to a weight's gradient, for the columns of `dy` (rows `stride` apart) and the packed input `x`.
+    pub fn add_gradient(&mut self, dy: &[f32], stride: usize, columns: Range<usize>, grad: &mut [f32]) {
+        let (rows, n, m) = (self.inputs.k, self.inputs.n, columns.len());
+        let strips = size(&mut self.strips, strips_len(rows, m));
+        pack_strips(&dy[columns.start..], rows, m, stride, strips);
+        gemm_tn(strips, m, rows, &self.inputs.data, n, grad, n);
+    }
 }
 
 /// Adds to `grads` (in the layout of the weights) the gradient of the pass in `tape`, given that by `tape.normed`.
 ///
 /// Overwrites parts of the tape.
+#[allow(clippy::too_many_arguments)]
 pub fn backward(
     shape: &ModelShape,
     weights: &Weights,
+    packed: &[BackwardLayer],
     ids: &[u32],
     starts: &[usize],
     tape: &mut Tape,
@@ -34,62 +59,76 @@ pub fn backward(
     buffers: &mut Buffers,
     grads: &mut [f32],
 ) {
-    let (n, d, q_width, kv_width) = (ids.len(), shape.hidden, shape.q_width(), shape.kv_width());
-    let Buffers { dx, d_normed, d_wide, dq, dk, dv, raw } = buffers;
+    let (n, d, ffn, q_width, kv_width) = (ids.len(), shape.hidden, shape.ffn, shape.q_width(), shape.kv_width());
+    let (width, heads, keys) = (qkv_width(shape), shape.heads, q_width..q_width + kv_width);
+    let Buffers { dx, d_normed, d_wide, d_qkv, raw, row, products } = buffers;
     let Tape { layers, x, inverse, positions, scratch, .. } = tape;
+    size(row, d.max(shape.head_dim));
     size(dx, n * d).fill(0.0);
-    let norm = weights.layout.norm.clone();
-    rms_norm_backward(x, weights.get(&norm), inverse, d_final, dx, &mut grads[norm.clone()]);
+    let norm = &weights.layout.norm;
+    rms_norm_backward(x, weights.get(norm), inverse, d_final, dx, &mut grads[norm.clone()], row);
     for (index, layer) in layers.iter_mut().enumerate().rev() {
-        let at = &weights.layout.layers[index];
+        let (at, packed) = (&weights.layout.layers[index], &packed[index]);
         // Feed-forward: x + down(swiglu(gate(norm x), up(norm x))).
-        add_weight_gradient(dx, &layer.activated, n, &mut grads[at.down.clone()]);
-        input_gradient(dx, weights.get(&at.down), n, size(d_wide, n * shape.ffn), false);
-        swiglu_backward(&mut layer.gate, &mut layer.up, d_wide);
-        add_weight_gradient(&layer.gate, &layer.normed2, n, &mut grads[at.gate.clone()]);
-        add_weight_gradient(&layer.up, &layer.normed2, n, &mut grads[at.up.clone()]);
-        input_gradient(&layer.gate, weights.get(&at.gate), n, size(d_normed, n * d), false);
-        input_gradient(&layer.up, weights.get(&at.up), n, d_normed, true);
-        let norm2 = at.norm2.clone();
-        rms_norm_backward(&layer.middle, weights.get(&norm2), &layer.inverse2, d_normed, dx, &mut grads[norm2.clone()]);
+        products.input(&layer.activated, ffn);
+        products.add_gradient(dx, d, 0..d, &mut grads[at.down.clone()]);
+        linear(dx, &packed.down, size(d_wide, n * ffn), Into::Replace);
+        swiglu_backward(&mut layer.gate_up, ffn, d_wide);
+        products.input(&layer.normed2, d);
+        products.add_gradient(&layer.gate_up, 2 * ffn, 0..ffn, &mut grads[at.gate.clone()]);
+        products.add_gradient(&layer.gate_up, 2 * ffn, ffn..2 * ffn, &mut grads[at.up.clone()]);
+        linear(&layer.gate_up, &packed.gate_up, size(d_normed, n * d), Into::Replace);
+        let norm = &at.norm2;
+        rms_norm_backward(
+            &layer.middle,
+            weights.get(norm),
+            &layer.inverse2,
+            d_normed,
+            dx,
+            &mut grads[norm.clone()],
+            row,
+        );
         // Attention: x + o(attend(q, k, v)).
-        add_weight_gradient(dx, &layer.attended, n, &mut grads[at.o.clone()]);
-        input_gradient(dx, weights.get(&at.o), n, size(d_wide, n * q_width), false);
-        size(dq, n * q_width);
-        size(dk, n * kv_width).fill(0.0);
-        size(dv, n * kv_width).fill(0.0);
-        let qkv = Qkv { q: &layer.q, k: &layer.k, v: &layer.v };
-        attention::backward(Heads::new(shape), qkv, starts, &layer.log_sums, d_wide, dq, dk, dv, scratch);
-        let rotation = weights.rotation(positions.iter().max().map_or(0, |last| last + 1));
-        let half = rotation.half;
-        for (row, position) in positions.iter().enumerate() {
-            let angles = position * half..(position + 1) * half;
-            let (cos, sin) = (&rotation.cos[angles.clone()], &rotation.sin[angles]);
-            rotate_back(&mut dq[row * q_width..(row + 1) * q_width], cos, sin);
-            rotate_back(&mut dk[row * kv_width..(row + 1) * kv_width], cos, sin);
+        products.input(&layer.attended, q_width);
+        products.add_gradient(dx, d, 0..d, &mut grads[at.o.clone()]);
+        linear(dx, &packed.o, size(d_wide, n * q_width), Into::Replace);
+        size(d_qkv, n * width);
+        for (start, end) in starts.windows(2).map(|pair| (pair[0], pair[1])) {
+            let (wide, narrow) = (start * width..end * width, start * q_width..end * q_width);
+            let norms = &layer.row_norms[start * heads..end * heads];
+            let (out, d_out) = (&layer.attended[narrow.clone()], &d_wide[narrow]);
+            attention::backward(shape, &layer.heads.qkv[wide.clone()], out, norms, d_out, &mut d_qkv[wide], scratch);
         }
+        let longest = positions.iter().max().map_or(0, |last| last + 1);
+        rotate(d_qkv, width, heads + shape.kv_heads, positions, weights.rotation(longest), -1.0);
         if let Some([q, k]) = &at.qk_norms {
-            for (range, tape, inverse, gradient) in
-                [(q, &layer.q_raw, &layer.q_inverse, &mut *dq), (k, &layer.k_raw, &layer.k_inverse, &mut *dk)]
+            let tape = &layer.heads;
+            let inverses = tape.q_inverse.chunks_exact(heads).zip(tape.k_inverse.chunks_exact(shape.kv_heads));
+            for ((d_row, raw_row), (q_inverse, k_inverse)) in
+                d_qkv.chunks_exact_mut(width).zip(tape.raw.chunks_exact(width)).zip(inverses)
             {
-                size(raw, gradient.len()).fill(0.0);
-                rms_norm_backward(tape, weights.get(range), inverse, gradient, raw, &mut grads[range.clone()]);
-                gradient.copy_from_slice(raw);
+                for (part, gain, inverse) in [(0..q_width, q, q_inverse), (keys.clone(), k, k_inverse)] {
+                    let d_raw = size(raw, part.len());
+                    d_raw.fill(0.0);
+                    let (gains, d_gain) = (weights.get(gain), &mut grads[gain.clone()]);
+                    rms_norm_backward(&raw_row[part.clone()], gains, inverse, &d_row[part.clone()], d_raw, d_gain, row);
+                    d_row[part].copy_from_slice(d_raw);
+                }
             }
         }
-        if let Some([q, k, v]) = &at.biases {
-            add_bias_backward(dq, &mut grads[q.clone()]);
-            add_bias_backward(dk, &mut grads[k.clone()]);
-            add_bias_backward(dv, &mut grads[v.clone()]);
+        let parts = [0..q_width, keys.clone(), q_width + kv_width..width];
+        if let Some(biases) = &at.biases {
+            for (bias, part) in biases.iter().zip(&parts) {
+                add_rows(&d_qkv[part.start..], width, &mut grads[bias.clone()]);
+            }
         }
-        let mut accumulate = false;
-        for (weight, gradient) in [(&at.q, &*dq), (&at.k, &*dk), (&at.v, &*dv)] {
-            add_weight_gradient(gradient, &layer.normed1, n, &mut grads[weight.clone()]);
-            input_gradient(gradient, weights.get(weight), n, d_normed, accumulate);
-            accumulate = true;
+        products.input(&layer.normed1, d);
+        for (weight, part) in [&at.q, &at.k, &at.v].into_iter().zip(parts) {
+            products.add_gradient(d_qkv, width, part, &mut grads[weight.clone()]);
         }
-        let norm1 = at.norm1.clone();
-        rms_norm_backward(&layer.x, weights.get(&norm1), &layer.inverse1, d_normed, dx, &mut grads[norm1.clone()]);
+        linear(d_qkv, &packed.qkv, size(d_normed, n * d), Into::Replace);
+        let norm = &at.norm1;
+        rms_norm_backward(&layer.x, weights.get(norm), &layer.inverse1, d_normed, dx, &mut grads[norm.clone()], row);
     }
     let d_embed = &mut grads[weights.layout.embed.clone()];
     for (id, dx) in ids.iter().zip(dx.chunks_exact(d)) {

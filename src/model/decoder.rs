@@ -1,8 +1,9 @@
 //! The decoder and what it is asked for.
 
 use super::backward::{self, backward};
-use super::forward::{Tape, forward, size};
-use super::kernel::gemm::{Packed, add_weight_gradient, gemm, input_gradient};
+use super::forward::{Tape, forward, linear, size};
+use super::kernel::elementwise::add;
+use super::kernel::gemm::{Into, Panels};
 use super::kernel::head::{head_backward, score};
 use super::kernel::rope::Rotation;
 use super::layout::{self, Layout};
@@ -37,8 +38,8 @@ pub struct TokenScores {
 const CHUNK: usize = 512;
 /// Chunks are dealt to this many lanes, whatever the number of threads; each lane sums its gradients in order.
 const LANES: usize = 4;
-/// Logits of this many rows are held at once, if the vocabulary is large.
-const HEAD_FLOATS: usize = 1 << 21;
+/// Logits held at once, in numbers: they stay in cache from the product that makes them to those that use their gradient.
+const HEAD_FLOATS: usize = 1 << 16;
 
 /// A decoder with its weights.
 pub struct Decoder {
@@ -53,20 +54,35 @@ pub struct Weights {
     pub params: Params,
     pub layout: Layout,
     pub packed: Vec<PackedLayer>,
-    pub head: Packed,
+    pub head: Panels,
+    /// For the backward pass; made when the first gradient is asked for.
+    backward: OnceLock<BackwardWeights>,
     rotations: [OnceLock<Rotation>; 12],
     shape: ModelShape,
 }
 
+/// Weights of one layer as `x·Wᵀ` reads them; projections of the same input are one matrix.
 #[derive(Default)]
 pub struct PackedLayer {
-    pub q: Packed,
-    pub k: Packed,
-    pub v: Packed,
-    pub o: Packed,
-    pub gate: Packed,
-    pub up: Packed,
-    pub down: Packed,
+    pub qkv: Panels,
+    pub o: Panels,
+    pub gate_up: Panels,
+    pub down: Panels,
+}
+
+/// Weights of one layer as `dy·W` reads them.
+#[derive(Default)]
+pub struct BackwardLayer {
+    pub qkv: Panels,
+    pub o: Panels,
+    pub gate_up: Panels,
+    pub down: Panels,
+}
+
+#[derive(Default)]
+struct BackwardWeights {
+    layers: Vec<BackwardLayer>,
+    head: Panels,
 }
 
 impl Weights {
@@ -80,21 +96,42 @@ impl Weights {
         self.rotations[power].get_or_init(|| Rotation::new(&self.shape, 256 << power))
     }
 
-    fn pack(&mut self, shape: &ModelShape) {
-        let (d, q, kv, ffn) = (shape.hidden, shape.q_width(), shape.kv_width(), shape.ffn);
+    fn backward(&self) -> &BackwardWeights {
+        self.backward.get_or_init(|| {
+            let mut packed = BackwardWeights::default();
+            self.pack_backward(&mut packed);
+            packed
+        })
+    }
+
+    /// Brings the packed forms up to date.
+    fn pack(&mut self) {
+        let (d, q, ffn) = (self.shape.hidden, self.shape.q_width(), self.shape.ffn);
         let flat = self.params.flat();
-        for (packed, at) in self.packed.iter_mut().zip(&self.layout.layers) {
-            let pack =
-                |packed: &mut Packed, range: &Range<usize>, n, k| packed.pack_transposed(&flat[range.clone()], n, k);
-            pack(&mut packed.q, &at.q, q, d);
-            pack(&mut packed.k, &at.k, kv, d);
-            pack(&mut packed.v, &at.v, kv, d);
-            pack(&mut packed.o, &at.o, d, q);
-            pack(&mut packed.gate, &at.gate, ffn, d);
-            pack(&mut packed.up, &at.up, ffn, d);
-            pack(&mut packed.down, &at.down, d, ffn);
+        let at = |range: &Range<usize>| &flat[range.clone()];
+        for (packed, layer) in self.packed.iter_mut().zip(&self.layout.layers) {
+            packed.qkv.pack_transposed(&[at(&layer.q), at(&layer.k), at(&layer.v)], d);
+            packed.o.pack_transposed(&[at(&layer.o)], q);
+            packed.gate_up.pack_transposed(&[at(&layer.gate), at(&layer.up)], d);
+            packed.down.pack_transposed(&[at(&layer.down)], ffn);
         }
-        self.head.pack_transposed(&flat[self.layout.head.clone()], shape.vocab, d);
+        self.head.pack_transposed(&[at(&self.layout.head)], d);
+        if let Some(mut packed) = self.backward.take() {
+            self.pack_backward(&mut packed);
+            self.backward = packed.into();
+        }
+    }
+
+    fn pack_backward(&self, to: &mut BackwardWeights) {
+        let (d, q, ffn) = (self.shape.hidden, self.shape.q_width(), self.shape.ffn);
+        to.layers.resize_with(self.layout.layers.len(), BackwardLayer::default);
+        for (packed, layer) in to.layers.iter_mut().zip(&self.layout.layers) {
+            packed.qkv.pack(&[self.get(&layer.q), self.get(&layer.k), self.get(&layer.v)], d);
+            packed.o.pack(&[self.get(&layer.o)], q);
+            packed.gate_up.pack(&[self.get(&layer.gate), self.get(&layer.up)], d);
+            packed.down.pack(&[self.get(&layer.down)], ffn);
+        }
+        to.head.pack(&[self.get(&self.layout.head)], d);
     }
 }
 
@@ -104,10 +141,18 @@ struct Lane {
     tape: Tape,
     buffers: backward::Buffers,
     grads: Vec<f32>,
+    head: HeadBuffers,
+    d_final: Vec<f32>,
+}
+
+/// What the head works with, a block of rows at a time.
+#[derive(Default)]
+struct HeadBuffers {
+    rows: Vec<usize>,
     hidden: Vec<f32>,
     d_hidden: Vec<f32>,
     logits: Vec<f32>,
-    d_final: Vec<f32>,
+    totals: Vec<f32>,
 }
 
 /// Scores of one chunk.
@@ -125,9 +170,9 @@ impl Decoder {
     pub fn new(shape: ModelShape, params: Params) -> Result<Decoder, ModelError> {
         let layout = Layout::new(&shape, &params)?;
         let packed = (0..shape.layers).map(|_| PackedLayer::default()).collect();
-        let (head, rotations) = (Packed::default(), Default::default());
-        let mut weights = Weights { params, layout, packed, head, rotations, shape: shape.clone() };
-        weights.pack(&shape);
+        let (head, backward, rotations) = (Panels::default(), OnceLock::new(), Default::default());
+        let mut weights = Weights { params, layout, packed, head, backward, rotations, shape: shape.clone() };
+        weights.pack();
         Ok(Decoder { shape, weights, lanes: Mutex::default() })
     }
 
@@ -172,7 +217,7 @@ impl Decoder {
     /// Changes the weights.
     pub fn update(&mut self, f: impl FnOnce(&mut Params)) {
         f(&mut self.weights.params);
-        self.weights.pack(&self.shape);
+        self.weights.pack();
     }
 
     /// Logits of every position, `[N, vocab]`.
@@ -184,7 +229,7 @@ impl Decoder {
             let local: Vec<usize> = chunk.starts.iter().map(|start| start - chunk.tokens.start).collect();
             forward(&self.shape, &self.weights, &ids[chunk.tokens.clone()], &local, &mut lane.tape);
             let out = chunk.tokens.start * self.shape.vocab..chunk.tokens.end * self.shape.vocab;
-            gemm(&lane.tape.normed, &self.weights.head, &mut logits[out], false);
+            linear(&lane.tape.normed, &self.weights.head, &mut logits[out], Into::Replace);
             self.give_back(lane);
         }
         logits
@@ -249,7 +294,7 @@ impl Decoder {
                 scores.entropy[chunk.range].copy_from_slice(&chunk.entropy);
             }
             if let Some(grads) = grads.as_deref_mut() {
-                super::kernel::elementwise::add(grads.flat_mut(), &lane.grads);
+                add(grads.flat_mut(), &lane.grads);
             }
             self.give_back(lane);
         }
@@ -263,58 +308,64 @@ impl Decoder {
         let starts: Vec<usize> = chunk.starts.iter().map(|start| start - range.start).collect();
         forward(shape, weights, ids, &starts, &mut lane.tape);
 
-        // The head, only where there is a target, a block of rows at a time.
-        let rows: Vec<usize> = (0..n).filter(|row| batch.targets[range.start + row] != NO_TARGET).collect();
-        let target = |row: usize| batch.targets[range.start + row] as usize;
-        let (mut logprob, mut entropy) = (vec![0.0; n], vec![0.0; n]);
-        let block = (HEAD_FLOATS / vocab).max(16);
-        let mut totals = vec![0.0; rows.len()];
-        let Lane { tape, hidden, logits, .. } = lane;
-        for (index, rows) in rows.chunks(block).enumerate() {
-            self.block_logits(tape, rows, hidden, logits);
-            for (at, (row, logits)) in rows.iter().zip(logits.chunks_exact_mut(vocab)).enumerate() {
-                let scored = score(logits, target(*row));
-                (logprob[*row], entropy[*row], totals[index * block + at]) = scored;
-            }
+        // The head, only where there is a target: logits, scores, objective and gradient of one block of rows after another.
+        let (mut logprob, mut entropy, mut d_logprob) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+        let mut reached = false;
+        let Lane { tape, buffers, grads, head, d_final } = lane;
+        if objective.is_some() {
+            size(d_final, n * d).fill(0.0);
         }
-        let Some(objective) = objective else { return Scored { range, logprob, entropy } };
-
-        let mut d_logprob = vec![0.0; n];
-        objective(range.clone(), &logprob, &mut d_logprob);
-        let Lane { tape, buffers, grads, hidden, d_hidden, logits, d_final } = lane;
-        size(d_final, n * d).fill(0.0);
-        let head = weights.layout.head.clone();
-        for (index, rows) in rows.chunks(block).enumerate() {
-            if n > block {
-                // Only the last block's exponentials are still there.
-                self.block_logits(tape, rows, hidden, logits);
-                for (row, logits) in rows.iter().zip(logits.chunks_exact_mut(vocab)) {
-                    score(logits, target(*row));
+        let targets = &batch.targets[range.clone()];
+        let block = (HEAD_FLOATS / vocab).max(32);
+        for first in (0..n).step_by(block) {
+            let positions = first..n.min(first + block);
+            let HeadBuffers { rows, hidden, d_hidden, logits, totals } = head;
+            rows.clear();
+            rows.extend(positions.clone().filter(|row| targets[*row] != NO_TARGET));
+            hidden.clear();
+            rows.iter().for_each(|row| hidden.extend_from_slice(&tape.normed[row * d..(row + 1) * d]));
+            linear(hidden, &weights.head, size(logits, rows.len() * vocab), Into::Replace);
+            totals.clear();
+            for (row, logits) in rows.iter().zip(logits.chunks_exact_mut(vocab)) {
+                let total;
+                (logprob[*row], entropy[*row], total) = score(logits, targets[*row] as usize);
+                totals.push(total);
+            }
+            let Some(objective) = objective else { continue };
+            let global = range.start + positions.start..range.start + positions.end;
+            objective(global, &logprob[positions.clone()], &mut d_logprob[positions]);
+            // Rows that the loss does not reach are dropped.
+            let mut used = 0;
+            for at in 0..rows.len() {
+                let row = rows[at];
+                if d_logprob[row] == 0.0 {
+                    continue;
                 }
+                logits.copy_within(at * vocab..(at + 1) * vocab, used * vocab);
+                hidden.copy_within(at * d..(at + 1) * d, used * d);
+                rows[used] = row;
+                let logits = &mut logits[used * vocab..(used + 1) * vocab];
+                head_backward(logits, totals[at], d_logprob[row]);
+                logits[targets[row] as usize] += d_logprob[row];
+                used += 1;
             }
-            for (at, (row, logits)) in rows.iter().zip(logits.chunks_exact_mut(vocab)).enumerate() {
-                head_backward(logits, totals[index * block + at], d_logprob[*row]);
-                logits[target(*row)] += d_logprob[*row];
+            if used == 0 {
+                continue;
             }
-            let used = rows.len();
-            add_weight_gradient(&logits[..used * vocab], &hidden[..used * d], used, &mut grads[head.clone()]);
-            input_gradient(&logits[..used * vocab], weights.get(&head), used, size(d_hidden, used * d), false);
+            reached = true;
+            buffers.products.input(&hidden[..used * d], d);
+            let d_logits = &logits[..used * vocab];
+            buffers.products.add_gradient(d_logits, vocab, 0..vocab, &mut grads[weights.layout.head.clone()]);
+            linear(d_logits, &weights.backward().head, size(d_hidden, used * d), Into::Replace);
             for (row, d_hidden) in rows.iter().zip(d_hidden.chunks_exact(d)) {
                 d_final[row * d..(row + 1) * d].copy_from_slice(d_hidden);
             }
         }
-        backward(shape, weights, ids, &starts, tape, d_final, buffers, grads);
-        Scored { range, logprob, entropy }
-    }
-
-    /// Logits of some rows of the tape, gathered.
-    fn block_logits(&self, tape: &Tape, rows: &[usize], hidden: &mut Vec<f32>, logits: &mut Vec<f32>) {
-        let d = self.shape.hidden;
-        hidden.clear();
-        for row in rows {
-            hidden.extend_from_slice(&tape.normed[row * d..(row + 1) * d]);
+        if reached {
+            let packed = &weights.backward().layers;
+            backward(shape, weights, packed, ids, &starts, tape, d_final, buffers, grads);
         }
-        gemm(hidden, &self.weights.head, size(logits, rows.len() * self.shape.vocab), false);
+        Scored { range, logprob, entropy }
     }
 
     fn lane(&self) -> Lane {

@@ -1,9 +1,10 @@
-//! The forward pass over one chunk of tokens, with everything saved that the backward pass reads.
+//! The forward pass over one chunk of tokens, with everything saved that the backward pass reads, and the parts of a layer
+//! that it shares with the sampler's decode step.
 
-use super::attention::{self, Heads, Qkv};
+use super::attention::{self, RowNorm, qkv_width};
 use super::decoder::Weights;
-use super::kernel::elementwise::{add, add_bias, swiglu};
-use super::kernel::gemm::gemm;
+use super::kernel::elementwise::swiglu;
+use super::kernel::gemm::{Into, Panels, gemm};
 use super::kernel::norm::rms_norm;
 use super::kernel::rope::rotate;
 use crate::recipe::ModelShape;
@@ -15,24 +16,27 @@ pub struct LayerTape {
     pub x: Vec<f32>,
     pub inverse1: Vec<f32>,
     pub normed1: Vec<f32>,
-    /// Projections before the norm of their heads (Qwen3 only), and the inverse norms.
-    pub q_raw: Vec<f32>,
-    pub k_raw: Vec<f32>,
-    pub q_inverse: Vec<f32>,
-    pub k_inverse: Vec<f32>,
-    /// After norm and rotation.
-    pub q: Vec<f32>,
-    pub k: Vec<f32>,
-    pub v: Vec<f32>,
-    pub log_sums: Vec<f32>,
+    pub heads: Projected,
+    pub row_norms: Vec<RowNorm>,
     pub attended: Vec<f32>,
     /// Residual stream before the feed-forward, and its norm.
     pub middle: Vec<f32>,
     pub inverse2: Vec<f32>,
     pub normed2: Vec<f32>,
-    pub gate: Vec<f32>,
-    pub up: Vec<f32>,
+    /// `[gate | up]`.
+    pub gate_up: Vec<f32>,
     pub activated: Vec<f32>,
+}
+
+/// Queries, keys and values of some tokens.
+#[derive(Debug, Default)]
+pub struct Projected {
+    /// `[queries | keys | values]`, after norm and rotation.
+    pub qkv: Vec<f32>,
+    /// The same before the norm of heads, and the inverse norms, `[N, heads]` and `[N, kv_heads]` (Qwen3 only).
+    pub raw: Vec<f32>,
+    pub q_inverse: Vec<f32>,
+    pub k_inverse: Vec<f32>,
 }
 
 /// What the whole pass computed.
@@ -46,7 +50,6 @@ pub struct Tape {
     /// Position of each token in its segment.
     pub positions: Vec<usize>,
     pub scratch: attention::Scratch,
-    branch: Vec<f32>,
 }
 
 /// Sets a buffer's length without caring what is in it.
@@ -55,70 +58,108 @@ pub fn size(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
     buffer
 }
 
-/// Positions of the tokens of consecutive segments.
-pub fn positions(starts: &[usize], out: &mut Vec<usize>) {
-    out.clear();
-    for pair in starts.windows(2) {
-        out.extend(0..pair[1] - pair[0]);
+fn copy(from: &[f32], to: &mut Vec<f32>) {
+    to.clear();
+    to.extend_from_slice(from);
+}
+
+/// `out = x·Wᵀ`, or `out += x·Wᵀ`, for packed weights.
+pub fn linear(x: &[f32], weight: &Panels, out: &mut [f32], into: Into) {
+    gemm(x, weight.k, out.len() / weight.n, weight.k, &weight.data, weight.k, weight.n, out, weight.n, into);
+}
+
+/// Rows of the embedding table.
+pub fn embed(shape: &ModelShape, weights: &Weights, ids: impl Iterator<Item = u32>, x: &mut [f32]) {
+    let table = weights.get(&weights.layout.embed);
+    for (row, id) in x.chunks_exact_mut(shape.hidden).zip(ids) {
+        row.copy_from_slice(&table[id as usize * shape.hidden..][..shape.hidden]);
     }
+}
+
+/// Projects normed rows to queries, keys and values, normed (Qwen3) and rotated.
+pub fn project(
+    shape: &ModelShape,
+    weights: &Weights,
+    layer: usize,
+    normed: &[f32],
+    positions: &[usize],
+    out: &mut Projected,
+) {
+    let (at, width, n, eps) = (&weights.layout.layers[layer], qkv_width(shape), positions.len(), shape.norm_eps as f32);
+    let (q_width, kv_width) = (shape.q_width(), shape.kv_width());
+    let qkv = size(&mut out.qkv, n * width);
+    let into = match &at.biases {
+        None => Into::Replace,
+        Some([q, k, v]) => {
+            for row in qkv.chunks_exact_mut(width) {
+                row[..q_width].copy_from_slice(weights.get(q));
+                row[q_width..q_width + kv_width].copy_from_slice(weights.get(k));
+                row[q_width + kv_width..].copy_from_slice(weights.get(v));
+            }
+            Into::Add
+        }
+    };
+    linear(normed, &weights.packed[layer].qkv, qkv, into);
+    if let Some([q, k]) = &at.qk_norms {
+        copy(qkv, &mut out.raw);
+        size(&mut out.q_inverse, n * shape.heads);
+        size(&mut out.k_inverse, n * shape.kv_heads);
+        let inverses = out.q_inverse.chunks_exact_mut(shape.heads).zip(out.k_inverse.chunks_exact_mut(shape.kv_heads));
+        let rows = qkv.chunks_exact_mut(width).zip(out.raw.chunks_exact(width));
+        for ((row, raw), (q_inverse, k_inverse)) in rows.zip(inverses) {
+            let keys = q_width..q_width + kv_width;
+            rms_norm(&raw[..q_width], weights.get(q), eps, &mut row[..q_width], q_inverse);
+            rms_norm(&raw[keys.clone()], weights.get(k), eps, &mut row[keys], k_inverse);
+        }
+    }
+    let longest = positions.iter().max().map_or(0, |last| last + 1);
+    rotate(qkv, width, shape.heads + shape.kv_heads, positions, weights.rotation(longest), 1.0);
+}
+
+/// Adds the feed-forward of normed rows to the residual stream.
+pub fn feed_forward(
+    shape: &ModelShape,
+    weights: &Weights,
+    layer: usize,
+    normed: &[f32],
+    gate_up: &mut Vec<f32>,
+    activated: &mut Vec<f32>,
+    x: &mut [f32],
+) {
+    let n = normed.len() / shape.hidden;
+    linear(normed, &weights.packed[layer].gate_up, size(gate_up, n * 2 * shape.ffn), Into::Replace);
+    swiglu(gate_up, shape.ffn, size(activated, n * shape.ffn));
+    linear(activated, &weights.packed[layer].down, x, Into::Add);
 }
 
 /// Runs the decoder on `ids` cut at `starts`; `tape.normed` holds the final hidden states.
 pub fn forward(shape: &ModelShape, weights: &Weights, ids: &[u32], starts: &[usize], tape: &mut Tape) {
-    let (n, d, q_width, kv_width) = (ids.len(), shape.hidden, shape.q_width(), shape.kv_width());
+    let (n, d, q_width, width) = (ids.len(), shape.hidden, shape.q_width(), qkv_width(shape));
     let eps = shape.norm_eps as f32;
-    positions(starts, &mut tape.positions);
+    tape.positions.clear();
+    tape.positions.extend(starts.windows(2).flat_map(|pair| 0..pair[1] - pair[0]));
     tape.layers.resize_with(shape.layers, LayerTape::default);
-    let embed = weights.get(&weights.layout.embed);
-    for (row, id) in size(&mut tape.x, n * d).chunks_exact_mut(d).zip(ids) {
-        row.copy_from_slice(&embed[*id as usize * d..(*id as usize + 1) * d]);
-    }
-    let Tape { layers, x, inverse, normed, positions, scratch, branch } = tape;
+    embed(shape, weights, ids.iter().copied(), size(&mut tape.x, n * d));
+    let Tape { layers, x, inverse, normed, positions, scratch } = tape;
     for (index, layer) in layers.iter_mut().enumerate() {
-        let (at, packed) = (&weights.layout.layers[index], &weights.packed[index]);
-        layer.x.clear();
-        layer.x.extend_from_slice(x);
+        let at = &weights.layout.layers[index];
+        copy(x, &mut layer.x);
         size(&mut layer.inverse1, n);
         rms_norm(x, weights.get(&at.norm1), eps, size(&mut layer.normed1, n * d), &mut layer.inverse1);
-        gemm(&layer.normed1, &packed.q, size(&mut layer.q, n * q_width), false);
-        gemm(&layer.normed1, &packed.k, size(&mut layer.k, n * kv_width), false);
-        gemm(&layer.normed1, &packed.v, size(&mut layer.v, n * kv_width), false);
-        if let Some([q, k, v]) = &at.biases {
-            add_bias(&mut layer.q, weights.get(q));
-            add_bias(&mut layer.k, weights.get(k));
-            add_bias(&mut layer.v, weights.get(v));
+        project(shape, weights, index, &layer.normed1, positions, &mut layer.heads);
+        layer.row_norms.resize(n * shape.heads, RowNorm::default());
+        size(&mut layer.attended, n * q_width);
+        for (start, end) in starts.windows(2).map(|pair| (pair[0], pair[1])) {
+            let qkv = &layer.heads.qkv[start * width..end * width];
+            let attended = &mut layer.attended[start * q_width..end * q_width];
+            let norms = &mut layer.row_norms[start * shape.heads..end * shape.heads];
+            attention::forward(shape, qkv, attended, norms, scratch);
         }
-        if let Some([q, k]) = &at.qk_norms {
-            std::mem::swap(&mut layer.q, &mut layer.q_raw);
-            std::mem::swap(&mut layer.k, &mut layer.k_raw);
-            size(&mut layer.q_inverse, n * shape.heads);
-            size(&mut layer.k_inverse, n * shape.kv_heads);
-            rms_norm(&layer.q_raw, weights.get(q), eps, size(&mut layer.q, n * q_width), &mut layer.q_inverse);
-            rms_norm(&layer.k_raw, weights.get(k), eps, size(&mut layer.k, n * kv_width), &mut layer.k_inverse);
-        }
-        let rotation = weights.rotation(positions.iter().max().map_or(0, |last| last + 1));
-        let half = rotation.half;
-        for (row, position) in positions.iter().enumerate() {
-            let angles = position * half..(position + 1) * half;
-            let (cos, sin) = (&rotation.cos[angles.clone()], &rotation.sin[angles]);
-            rotate(&mut layer.q[row * q_width..(row + 1) * q_width], cos, sin);
-            rotate(&mut layer.k[row * kv_width..(row + 1) * kv_width], cos, sin);
-        }
-        let qkv = Qkv { q: &layer.q, k: &layer.k, v: &layer.v };
-        size(&mut layer.log_sums, n * shape.heads);
-        let attended = size(&mut layer.attended, n * q_width);
-        attention::forward(Heads::new(shape), qkv, starts, attended, &mut layer.log_sums, scratch);
-        gemm(&layer.attended, &packed.o, size(branch, n * d), false);
-        add(x, branch);
-        layer.middle.clear();
-        layer.middle.extend_from_slice(x);
+        linear(&layer.attended, &weights.packed[index].o, x, Into::Add);
+        copy(x, &mut layer.middle);
         size(&mut layer.inverse2, n);
         rms_norm(x, weights.get(&at.norm2), eps, size(&mut layer.normed2, n * d), &mut layer.inverse2);
-        gemm(&layer.normed2, &packed.gate, size(&mut layer.gate, n * shape.ffn), false);
-        gemm(&layer.normed2, &packed.up, size(&mut layer.up, n * shape.ffn), false);
-        swiglu(&layer.gate, &layer.up, size(&mut layer.activated, n * shape.ffn));
-        gemm(&layer.activated, &packed.down, branch, false);
-        add(x, branch);
+        feed_forward(shape, weights, index, &layer.normed2, &mut layer.gate_up, &mut layer.activated, x);
     }
     size(inverse, n);
     rms_norm(x, weights.get(&weights.layout.norm), eps, size(normed, n * d), inverse);

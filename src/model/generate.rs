@@ -1,22 +1,23 @@
 //! Sampling with a key-value cache.
 //!
 //! Runs the trainer's kernels, one row a live sequence, so that a sampled token's log-probability is the trainer's to the
-//! bit. A prompt is run once for all its samples; a finished sequence leaves the batch; nothing is allocated per token.
+//! bit. A prompt is run once for all its samples, which share its keys and values: their queries are one product, and the
+//! prompt is read from cache once a step and not once a sample. A finished sequence leaves the batch and makes room for
+//! the next prompt. Nothing is allocated per token but what is returned.
 
 use super::Decoder;
-use super::attention::Heads;
-use super::forward::{Tape, forward, size};
-use super::kernel::elementwise::{add, add_bias, swiglu};
-use super::kernel::gemm::{Left, Right, gemm, product};
-use super::kernel::head::{exponentials, finish};
+use super::attention::{qkv_width, score_scale};
+use super::forward::{Projected, Tape, embed, feed_forward, forward, linear, project, size};
+use super::kernel::gemm::{Into, PANEL, clear_tail, gemm, pack, pack_transposed, panels_len};
+use super::kernel::head::{argmax, exponentials, finish, pick, temper};
 use super::kernel::norm::rms_norm;
-use super::kernel::rope::rotate;
-use super::kernel::softmax::{exp, softmax};
-use crate::recipe::Rng;
+use super::kernel::softmax::{multiply, softmax};
+use crate::recipe::{ModelShape, Rng};
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Sequences that decode together.
+/// Sequences that decode together: enough rows for the products, few enough for their cache to stay near.
 const TOGETHER: usize = 64;
 
 /// A prompt, prefilled once and shared by its samples.
@@ -50,7 +51,9 @@ pub enum StopReason {
 pub struct Completion {
     /// New tokens, the end token included if it was drawn.
     pub tokens: Vec<u32>,
-    /// Of the model itself at temperature 1 with nothing banned; bitwise equal to [`Decoder::scores`].
+    /// Of the model itself, at temperature 1 and with nothing banned, whatever it was drawn with; bitwise equal to
+    /// [`Decoder::scores`]. With banned tokens the draw had a higher probability: the shares of the others were divided
+    /// by what was left. They are still the log-probabilities whose ratio a policy update needs.
     pub logprobs: Vec<f32>,
     pub entropy: Vec<f32>,
     pub stop: StopReason,
@@ -67,16 +70,28 @@ pub fn generate(
     draw: &(dyn Fn(usize, usize) -> Rng + Sync),
     threads: usize,
 ) -> Vec<Vec<Completion>> {
-    let jobs = jobs(prompts);
+    let samples = prompts.iter().map(|prompt| prompt.samples).sum::<usize>();
+    let together = samples.div_ceil(threads.max(1)).clamp(1, TOGETHER);
+    let jobs = jobs(prompts, together);
     let next = AtomicUsize::new(0);
     let done: Vec<Mutex<Vec<Completion>>> = jobs.iter().map(|_| Mutex::default()).collect();
     let work = || {
-        let mut tape = Tape::default();
+        let mut live = Live::new(decoder, sampling);
         loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = jobs.get(index) else { return };
-            *done[index].lock().expect("no job panicked") =
-                Batch::new(decoder, prompts, job, sampling, draw, &mut tape).run();
+            while live.is_empty()
+                || live.rows() + jobs.get(next.load(Ordering::Relaxed)).map_or(0, Job::len) <= together
+            {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(job) = jobs.get(index) else { break };
+                live.admit(index, &prompts[job.prompt].ids, job.samples.clone().map(|sample| draw(job.prompt, sample)));
+            }
+            for (index, completions) in live.take_finished() {
+                *done[index].lock().expect("no job panicked") = completions;
+            }
+            if live.is_empty() && next.load(Ordering::Relaxed) >= jobs.len() {
+                return;
+            }
+            live.step();
         }
     };
     std::thread::scope(|scope| {
@@ -88,286 +103,326 @@ pub fn generate(
     let mut completions: Vec<Vec<Completion>> =
         prompts.iter().map(|prompt| Vec::with_capacity(prompt.samples)).collect();
     for (job, done) in jobs.iter().zip(done) {
-        let mut done = done.into_inner().expect("no job panicked").into_iter();
-        for part in job {
-            completions[part.prompt].extend(done.by_ref().take(part.samples.len()));
-        }
+        completions[job.prompt].extend(done.into_inner().expect("no job panicked"));
     }
     completions
 }
 
-/// Some samples of one prompt.
-struct Part {
+/// Some samples of one prompt, which share its cache.
+struct Job {
     prompt: usize,
-    samples: std::ops::Range<usize>,
+    samples: Range<usize>,
 }
 
-/// Deals samples to batches of at most [`TOGETHER`] sequences, in order.
-fn jobs(prompts: &[Prompt]) -> Vec<Vec<Part>> {
-    let mut jobs: Vec<Vec<Part>> = Vec::new();
-    let mut room = 0;
-    for (prompt, Prompt { samples, .. }) in prompts.iter().enumerate() {
-        let mut first = 0;
-        while first < *samples {
-            if room == 0 {
-                jobs.push(Vec::new());
-                room = TOGETHER;
-            }
-            let last = (*samples).min(first + room);
-            jobs.last_mut().expect("just pushed").push(Part { prompt, samples: first..last });
-            room -= last - first;
-            first = last;
-        }
+impl Job {
+    fn len(&self) -> usize {
+        self.samples.len()
     }
-    jobs
 }
 
-/// One sequence of a batch.
+/// The samples of each prompt, cut where they are more than decode together.
+fn jobs(prompts: &[Prompt], together: usize) -> Vec<Job> {
+    let cut = |(prompt, Prompt { samples, .. }): (usize, &Prompt)| {
+        let samples = *samples;
+        (0..samples).step_by(together).map(move |first| Job { prompt, samples: first..samples.min(first + together) })
+    };
+    prompts.iter().enumerate().flat_map(cut).collect()
+}
+
+/// One sequence and its part of the cache.
 struct Sequence {
+    /// Which of the job's samples it is.
+    sample: usize,
     rng: Rng,
-    /// Tokens whose keys and values are cached.
-    length: usize,
     completion: Completion,
+    slot: usize,
 }
 
-/// Sequences that decode together, with their cache.
-struct Batch<'a> {
-    decoder: &'a Decoder,
-    sampling: &'a Sampling,
-    sequences: Vec<Sequence>,
-    /// Positions that each sequence has room for.
-    capacity: usize,
-    /// Keys `[layer][sequence][kv_head][head_dim][capacity]` and values `[layer][sequence][kv_head][capacity][head_dim]`.
+/// The live samples of one job: consecutive rows of the batch, all of the same length.
+struct Family {
+    job: usize,
+    /// Length of the prompt.
+    prompt: usize,
+    /// Keys `[layer][kv_head]` in panels of positions, values `[layer][kv_head]` in panels of the head.
     keys: Vec<f32>,
     values: Vec<f32>,
-    /// Final hidden states of the live sequences, from which the next token is drawn.
-    hidden: Vec<f32>,
-    logits: Vec<f32>,
-    shares: Vec<f32>,
+    /// New tokens whose keys and values are cached.
+    new: usize,
+    live: Vec<Sequence>,
+    done: Vec<(usize, Completion)>,
 }
 
-impl<'a> Batch<'a> {
-    /// Runs the prompts and fills the cache.
-    fn new(
-        decoder: &'a Decoder,
-        prompts: &[Prompt],
-        parts: &[Part],
-        sampling: &'a Sampling,
-        draw: &(dyn Fn(usize, usize) -> Rng + Sync),
-        tape: &mut Tape,
-    ) -> Batch<'a> {
-        let shape = decoder.shape();
-        let longest = parts.iter().map(|part| prompts[part.prompt].ids.len()).max().unwrap_or(0);
-        let capacity = (longest + sampling.max_new).next_multiple_of(16);
-        let count: usize = parts.iter().map(|part| part.samples.len()).sum();
-        let cache = shape.layers * count * shape.kv_width() * capacity;
-        let mut batch = Batch {
-            decoder,
-            sampling,
-            sequences: Vec::with_capacity(count),
-            capacity,
-            keys: vec![0.0; cache],
-            values: vec![0.0; cache],
-            hidden: Vec::new(),
-            logits: Vec::new(),
-            shares: Vec::new(),
-        };
-        for part in parts {
-            let ids = &prompts[part.prompt].ids;
-            assert!(!ids.is_empty(), "a prompt has at least one token");
-            forward(shape, decoder.weights(), ids, &[0, ids.len()], tape);
-            for sample in part.samples.clone() {
-                let sequence = batch.sequences.len();
-                for (layer, saved) in tape.layers.iter().enumerate() {
-                    for position in 0..ids.len() {
-                        let row = position * shape.kv_width()..(position + 1) * shape.kv_width();
-                        batch.remember(count, layer, sequence, position, &saved.k[row.clone()], &saved.v[row]);
-                    }
-                }
-                batch.hidden.extend_from_slice(&tape.normed[(ids.len() - 1) * shape.hidden..]);
-                let completion =
-                    Completion { tokens: vec![], logprobs: vec![], entropy: vec![], stop: StopReason::Length };
-                batch.sequences.push(Sequence { rng: draw(part.prompt, sample), length: ids.len(), completion });
-            }
-        }
-        batch
-    }
-
-    /// Where the cache of one layer, sequence and key-value head starts.
-    fn at(&self, count: usize, layer: usize, sequence: usize, kv_head: usize) -> usize {
-        let shape = self.decoder.shape();
-        ((layer * count + sequence) * shape.kv_heads + kv_head) * shape.head_dim * self.capacity
-    }
-
-    fn remember(&mut self, count: usize, layer: usize, sequence: usize, position: usize, k: &[f32], v: &[f32]) {
-        let shape = self.decoder.shape();
-        let dim = shape.head_dim;
-        for kv_head in 0..shape.kv_heads {
-            let at = self.at(count, layer, sequence, kv_head);
-            let head = kv_head * dim..(kv_head + 1) * dim;
-            for (index, value) in k[head.clone()].iter().enumerate() {
-                self.keys[at + index * self.capacity + position] = *value;
-            }
-            self.values[at + position * dim..at + (position + 1) * dim].copy_from_slice(&v[head]);
-        }
-    }
-
-    fn run(mut self) -> Vec<Completion> {
-        let count = self.sequences.len();
-        let mut live: Vec<usize> = (0..count).collect();
-        let mut step = Step::default();
-        for index in 0..self.sampling.max_new {
-            self.draw(&mut live);
-            if live.is_empty() || index + 1 == self.sampling.max_new {
-                break;
-            }
-            self.advance(&live, &mut step);
-        }
-        self.sequences.into_iter().map(|sequence| sequence.completion).collect()
-    }
-
-    /// Draws a token for every live sequence from its row of `hidden`; those that end leave `live`.
-    fn draw(&mut self, live: &mut Vec<usize>) {
-        let vocab = self.decoder.shape().vocab;
-        gemm(&self.hidden, &self.decoder.weights().head, size(&mut self.logits, live.len() * vocab), false);
-        let mut row = 0;
-        live.retain(|sequence| {
-            let logits = &self.logits[row * vocab..(row + 1) * vocab];
-            row += 1;
-            let Sequence { rng, completion, .. } = &mut self.sequences[*sequence];
-            let token = pick(logits, self.sampling, rng.f32(), &mut self.shares);
-            self.shares.clear();
-            self.shares.extend_from_slice(logits);
-            let (logprob, entropy) = finish(logits[token], exponentials(&mut self.shares));
-            completion.tokens.push(token as u32);
-            completion.logprobs.push(logprob);
-            completion.entropy.push(entropy);
-            if token as u32 == self.sampling.eos {
-                completion.stop = StopReason::Eos;
-            }
-            completion.stop != StopReason::Eos
-        });
-    }
-
-    /// Runs the decoder on the last token of every live sequence; `hidden` receives the final states.
-    fn advance(&mut self, live: &[usize], step: &mut Step) {
-        let (shape, weights, count, n) =
-            (self.decoder.shape(), self.decoder.weights(), self.sequences.len(), live.len());
-        let (d, q_width, kv_width, dim) = (shape.hidden, shape.q_width(), shape.kv_width(), shape.head_dim);
-        let (eps, heads, capacity) = (shape.norm_eps as f32, Heads::new(shape), self.capacity);
-        let Step { x, normed, inverse, q, k, v, raw, attended, branch, gate, up, activated, scores } = step;
-        let embed = weights.get(&weights.layout.embed);
-        for (row, sequence) in size(x, n * d).chunks_exact_mut(d).zip(live) {
-            let id = *self.sequences[*sequence].completion.tokens.last().expect("a token was drawn") as usize;
-            row.copy_from_slice(&embed[id * d..(id + 1) * d]);
-        }
-        let rotation = weights.rotation(capacity);
-        size(normed, n * d);
-        for (layer, (at, packed)) in weights.layout.layers.iter().zip(&weights.packed).enumerate() {
-            rms_norm(x, weights.get(&at.norm1), eps, normed, size(inverse, n));
-            gemm(normed, &packed.q, size(q, n * q_width), false);
-            gemm(normed, &packed.k, size(k, n * kv_width), false);
-            gemm(normed, &packed.v, size(v, n * kv_width), false);
-            if let Some([q_bias, k_bias, v_bias]) = &at.biases {
-                add_bias(q, weights.get(q_bias));
-                add_bias(k, weights.get(k_bias));
-                add_bias(v, weights.get(v_bias));
-            }
-            if let Some([q_norm, k_norm]) = &at.qk_norms {
-                for (values, gain) in [(&mut *q, q_norm), (&mut *k, k_norm)] {
-                    raw.clear();
-                    raw.extend_from_slice(values);
-                    rms_norm(raw, weights.get(gain), eps, values, size(inverse, raw.len() / dim));
-                }
-            }
-            for (row, sequence) in live.iter().enumerate() {
-                let position = self.sequences[*sequence].length;
-                let angles = position * rotation.half..(position + 1) * rotation.half;
-                let (cos, sin) = (&rotation.cos[angles.clone()], &rotation.sin[angles]);
-                rotate(&mut q[row * q_width..(row + 1) * q_width], cos, sin);
-                rotate(&mut k[row * kv_width..(row + 1) * kv_width], cos, sin);
-                let new = row * kv_width..(row + 1) * kv_width;
-                self.remember(count, layer, *sequence, position, &k[new.clone()], &v[new]);
-            }
-            size(attended, n * q_width);
-            size(scores, heads.group() * capacity);
-            for (row, sequence) in live.iter().enumerate() {
-                let seen = self.sequences[*sequence].length + 1;
-                for kv_head in 0..shape.kv_heads {
-                    let cache = self.at(count, layer, *sequence, kv_head);
-                    let at = row * q_width + kv_head * heads.group() * dim;
-                    let queries = Left { data: &q[at..], row_stride: dim, step: 1 };
-                    let keys = Right { data: &self.keys[cache..cache + dim * capacity], stride: capacity };
-                    product(queries, keys, [heads.group(), dim, seen], scores, capacity, false);
-                    for scores in scores.chunks_exact_mut(capacity) {
-                        softmax(&mut scores[..seen], heads.scale);
-                    }
-                    let shares = Left { data: scores, row_stride: capacity, step: 1 };
-                    let values = Right { data: &self.values[cache..cache + dim * capacity], stride: dim };
-                    product(shares, values, [heads.group(), seen, dim], &mut attended[at..], dim, false);
-                }
-            }
-            gemm(attended, &packed.o, size(branch, n * d), false);
-            add(x, branch);
-            rms_norm(x, weights.get(&at.norm2), eps, normed, size(inverse, n));
-            gemm(normed, &packed.gate, size(gate, n * shape.ffn), false);
-            gemm(normed, &packed.up, size(up, n * shape.ffn), false);
-            swiglu(gate, up, size(activated, n * shape.ffn));
-            gemm(activated, &packed.down, branch, false);
-            add(x, branch);
-        }
-        for sequence in live {
-            self.sequences[*sequence].length += 1;
-        }
-        rms_norm(x, weights.get(&weights.layout.norm), eps, size(&mut self.hidden, n * d), size(inverse, n));
-    }
-}
-
-/// Buffers of one decode step.
-#[derive(Default)]
-struct Step {
+/// The batch of one thread.
+struct Live<'a> {
+    decoder: &'a Decoder,
+    sampling: &'a Sampling,
+    families: Vec<Family>,
+    /// New tokens that a slot has room for.
+    capacity: usize,
+    /// Caches of new tokens, a slot a sequence, laid out as a family's.
+    keys: Vec<Vec<f32>>,
+    values: Vec<Vec<f32>>,
+    free: Vec<usize>,
+    tape: Tape,
     x: Vec<f32>,
     normed: Vec<f32>,
     inverse: Vec<f32>,
-    q: Vec<f32>,
-    k: Vec<f32>,
-    v: Vec<f32>,
-    raw: Vec<f32>,
-    attended: Vec<f32>,
-    branch: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
-    activated: Vec<f32>,
+    heads: Projected,
+    positions: Vec<usize>,
     scores: Vec<f32>,
+    norms: Vec<[f32; 2]>,
+    attended: Vec<f32>,
+    gate_up: Vec<f32>,
+    activated: Vec<f32>,
+    logits: Vec<f32>,
+    weights: Vec<f32>,
 }
 
-/// The token that `uniform` falls on when probabilities are laid end to end in the order of ids.
-fn pick(logits: &[f32], sampling: &Sampling, uniform: f32, shares: &mut Vec<f32>) -> usize {
-    let allowed = |token: usize| !sampling.banned.contains(&(token as u32));
-    let mut best = None;
-    for (token, logit) in logits.iter().enumerate() {
-        if best.is_none_or(|best: usize| *logit > logits[best]) && allowed(token) {
-            best = Some(token);
+impl<'a> Live<'a> {
+    fn new(decoder: &'a Decoder, sampling: &'a Sampling) -> Live<'a> {
+        Live {
+            decoder,
+            sampling,
+            families: vec![],
+            capacity: sampling.max_new.next_multiple_of(PANEL),
+            keys: vec![],
+            values: vec![],
+            free: vec![],
+            tape: Tape::default(),
+            x: vec![],
+            normed: vec![],
+            inverse: vec![],
+            heads: Projected::default(),
+            positions: vec![],
+            scores: vec![],
+            norms: vec![],
+            attended: vec![],
+            gate_up: vec![],
+            activated: vec![],
+            logits: vec![],
+            weights: vec![],
         }
     }
-    let best = best.expect("some token is allowed");
-    if sampling.temperature == 0.0 {
-        return best;
+
+    fn is_empty(&self) -> bool {
+        self.families.is_empty()
     }
-    shares.clear();
-    let (top, sharpness) = (logits[best], 1.0 / sampling.temperature);
-    shares.extend(logits.iter().map(|logit| exp((logit - top) * sharpness)));
-    for banned in &sampling.banned {
-        if let Some(share) = shares.get_mut(*banned as usize) {
-            *share = 0.0;
+
+    fn rows(&self) -> usize {
+        self.families.iter().map(|family| family.live.len()).sum()
+    }
+
+    /// Runs a prompt and draws the first token of each sample.
+    fn admit(&mut self, job: usize, ids: &[u32], rngs: impl Iterator<Item = Rng>) {
+        assert!(!ids.is_empty(), "a prompt has at least one token");
+        let (shape, weights) = (self.decoder.shape(), self.decoder.weights());
+        let (dim, width, n) = (shape.head_dim, qkv_width(shape), ids.len());
+        forward(shape, weights, ids, &[0, n], &mut self.tape);
+        let (key_len, value_len) = (panels_len(dim, n), panels_len(n, dim));
+        let heads = shape.layers * shape.kv_heads;
+        let (mut keys, mut values) = (vec![0.0; heads * key_len], vec![0.0; heads * value_len]);
+        let caches = keys.chunks_exact_mut(key_len).zip(values.chunks_exact_mut(value_len));
+        for (index, (keys, values)) in caches.enumerate() {
+            let (layer, head) = (index / shape.kv_heads, index % shape.kv_heads);
+            let (k_at, v_at) = kv_at(shape, head);
+            let qkv = &self.tape.layers[layer].heads.qkv;
+            pack_transposed(&qkv[k_at..], dim, width, n, 0, keys);
+            clear_tail(dim, n, keys);
+            pack(&qkv[v_at..], n, dim, width, 0, n, values);
+        }
+        let logits = size(&mut self.logits, shape.vocab);
+        linear(&self.tape.normed[(n - 1) * shape.hidden..], &weights.head, logits, Into::Replace);
+        let mut family = Family { job, prompt: n, keys, values, new: 0, live: vec![], done: vec![] };
+        for (sample, rng) in rngs.enumerate() {
+            let room = self.sampling.max_new.min(1 << 12);
+            let completion = Completion {
+                tokens: Vec::with_capacity(room),
+                logprobs: Vec::with_capacity(room),
+                entropy: Vec::with_capacity(room),
+                stop: StopReason::Length,
+            };
+            let slot = self.free.pop().unwrap_or_else(|| {
+                self.keys.push(vec![0.0; heads * panels_len(dim, self.capacity)]);
+                self.values.push(vec![0.0; heads * panels_len(self.capacity, dim)]);
+                self.keys.len() - 1
+            });
+            let mut sequence = Sequence { sample, rng, completion, slot };
+            if self.sampling.max_new > 0 {
+                draw(&mut sequence, &self.logits, self.sampling, &mut self.weights);
+            }
+            family.live.push(sequence);
+        }
+        self.families.push(family);
+        self.retire();
+    }
+
+    /// Takes sequences that have ended out of the batch.
+    fn retire(&mut self) {
+        for family in &mut self.families {
+            let ended = |s: &Sequence| {
+                s.completion.stop == StopReason::Eos || s.completion.tokens.len() >= self.sampling.max_new
+            };
+            for sequence in family.live.extract_if(.., |sequence| ended(sequence)) {
+                self.free.push(sequence.slot);
+                family.done.push((sequence.sample, sequence.completion));
+            }
         }
     }
-    let mut left = uniform as f64 * shares.iter().map(|share| *share as f64).sum::<f64>();
-    for (token, share) in shares.iter().enumerate() {
-        left -= *share as f64;
-        if left < 0.0 {
-            return token;
+
+    /// Jobs whose samples have all ended, with their completions in order.
+    fn take_finished(&mut self) -> Vec<(usize, Vec<Completion>)> {
+        let finished = self.families.extract_if(.., |family| family.live.is_empty());
+        let in_order = |mut family: Family| {
+            family.done.sort_by_key(|(sample, _)| *sample);
+            (family.job, family.done.into_iter().map(|(_, completion)| completion).collect())
+        };
+        finished.map(in_order).collect()
+    }
+
+    /// Runs the decoder on the last token of every live sequence and draws the next.
+    fn step(&mut self) {
+        let (shape, weights, n) = (self.decoder.shape(), self.decoder.weights(), self.rows());
+        if n == 0 {
+            return;
+        }
+        let (d, eps) = (shape.hidden, shape.norm_eps as f32);
+        self.positions.clear();
+        for family in &mut self.families {
+            self.positions.extend(family.live.iter().map(|_| family.prompt + family.new));
+            family.new += 1;
+        }
+        let last = |sequence: &Sequence| *sequence.completion.tokens.last().expect("a token was drawn");
+        let ids = self.families.iter().flat_map(|family| family.live.iter().map(last));
+        embed(shape, weights, ids, size(&mut self.x, n * d));
+        size(&mut self.normed, n * d);
+        size(&mut self.inverse, n);
+        for layer in 0..shape.layers {
+            let (at, packed) = (&weights.layout.layers[layer], &weights.packed[layer]);
+            rms_norm(&self.x, weights.get(&at.norm1), eps, &mut self.normed, &mut self.inverse);
+            project(shape, weights, layer, &self.normed, &self.positions, &mut self.heads);
+            self.attend(layer);
+            linear(&self.attended, &packed.o, &mut self.x, Into::Add);
+            rms_norm(&self.x, weights.get(&at.norm2), eps, &mut self.normed, &mut self.inverse);
+            let (gate_up, activated) = (&mut self.gate_up, &mut self.activated);
+            feed_forward(shape, weights, layer, &self.normed, gate_up, activated, &mut self.x);
+        }
+        rms_norm(&self.x, weights.get(&weights.layout.norm), eps, &mut self.normed, &mut self.inverse);
+        linear(&self.normed, &weights.head, size(&mut self.logits, n * shape.vocab), Into::Replace);
+        let rows = self.logits.chunks_exact(shape.vocab);
+        for (sequence, logits) in self.families.iter_mut().flat_map(|family| &mut family.live).zip(rows) {
+            draw(sequence, logits, self.sampling, &mut self.weights);
+        }
+        self.retire();
+    }
+
+    /// Remembers the new keys and values of one layer, and attends to all so far.
+    fn attend(&mut self, layer: usize) {
+        let shape = self.decoder.shape();
+        let (dim, group, capacity) = (shape.head_dim, shape.heads / shape.kv_heads, self.capacity);
+        let (width, q_width, scale) = (qkv_width(shape), shape.q_width(), score_scale(shape));
+        let (slot_keys, slot_values) = (panels_len(dim, capacity), panels_len(capacity, dim));
+        let out = size(&mut self.attended, self.positions.len() * q_width);
+        let mut first = 0;
+        for family in &self.families {
+            let (rows, prompt, new) = (family.live.len(), family.prompt, family.new);
+            let (key_len, value_len, seen) = (panels_len(dim, prompt), panels_len(prompt, dim), prompt + new);
+            let ld = seen.next_multiple_of(PANEL);
+            let qkv = &self.heads.qkv[first * width..(first + rows) * width];
+            let out = &mut out[first * q_width..(first + rows) * q_width];
+            first += rows;
+            let scores = size(&mut self.scores, rows * group * ld);
+            for kv in 0..shape.kv_heads {
+                let (index, (k_at, v_at)) = (layer * shape.kv_heads + kv, kv_at(shape, kv));
+                // Scores of the prompt: one product for all samples of a query head; then of each sample's own tokens.
+                let keys = &family.keys[index * key_len..(index + 1) * key_len];
+                for g in 0..group {
+                    let queries = &qkv[(kv * group + g) * dim..];
+                    gemm(
+                        queries,
+                        width,
+                        rows,
+                        dim,
+                        keys,
+                        dim,
+                        prompt,
+                        &mut scores[g * ld..],
+                        group * ld,
+                        Into::Replace,
+                    );
+                }
+                for (row, sequence) in family.live.iter().enumerate() {
+                    let keys = &mut self.keys[sequence.slot][index * slot_keys..(index + 1) * slot_keys];
+                    let values = &mut self.values[sequence.slot][index * slot_values..(index + 1) * slot_values];
+                    let qkv = &qkv[row * width..(row + 1) * width];
+                    pack_transposed(&qkv[k_at..k_at + dim], dim, dim, 1, new - 1, keys);
+                    pack(&qkv[v_at..v_at + dim], 1, dim, dim, new - 1, capacity, values);
+                    let (queries, scores) = (&qkv[kv * group * dim..], &mut scores[row * group * ld + prompt..]);
+                    gemm(queries, dim, group, dim, keys, dim, new, scores, ld, Into::Replace);
+                }
+                self.norms.clear();
+                for scores in scores.chunks_exact_mut(ld) {
+                    self.norms.push(softmax(&mut scores[..seen], seen, scale));
+                }
+                // Outputs, in the same order of positions.
+                let values = &family.values[index * value_len..(index + 1) * value_len];
+                for g in 0..group {
+                    let out = &mut out[(kv * group + g) * dim..];
+                    gemm(&scores[g * ld..], group * ld, rows, prompt, values, prompt, dim, out, q_width, Into::Replace);
+                }
+                for (row, sequence) in family.live.iter().enumerate() {
+                    let values = &self.values[sequence.slot][index * slot_values..(index + 1) * slot_values];
+                    let out = &mut out[row * q_width + kv * group * dim..][..group * dim];
+                    let scores = &scores[row * group * ld + prompt..];
+                    gemm(scores, ld, group, new, values, capacity, dim, out, dim, Into::Add);
+                    for (out, norm) in out.chunks_exact_mut(dim).zip(&self.norms[row * group..]) {
+                        multiply(out, norm[1]);
+                    }
+                }
+            }
         }
     }
-    best
+}
+
+/// Where a head's key and value start in a row of queries, keys and values.
+fn kv_at(shape: &ModelShape, head: usize) -> (usize, usize) {
+    let key = shape.q_width() + head * shape.head_dim;
+    (key, key + shape.kv_width())
+}
+
+/// Draws a sequence's next token from a row of logits.
+fn draw(sequence: &mut Sequence, logits: &[f32], sampling: &Sampling, weights: &mut Vec<f32>) {
+    let fill = |weights: &mut Vec<f32>| {
+        weights.clear();
+        weights.extend_from_slice(logits);
+    };
+    let Sequence { rng, completion, .. } = sequence;
+    let uniform = rng.f32();
+    let plain = sampling.temperature == 1.0 && sampling.banned.is_empty();
+    fill(weights);
+    let token = if plain {
+        None
+    } else {
+        for banned in &sampling.banned {
+            if let Some(logit) = weights.get_mut(*banned as usize) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+        let token = if sampling.temperature == 0.0 {
+            argmax(weights)
+        } else {
+            temper(weights, sampling.temperature);
+            pick(weights, uniform)
+        };
+        fill(weights);
+        Some(token)
+    };
+    let sums = exponentials(weights);
+    let token = token.unwrap_or_else(|| pick(weights, uniform));
+    let (logprob, entropy) = finish(logits[token], sums);
+    completion.tokens.push(token as u32);
+    completion.logprobs.push(logprob);
+    completion.entropy.push(entropy);
+    if token as u32 == sampling.eos {
+        completion.stop = StopReason::Eos;
+    }
 }

@@ -118,10 +118,11 @@ impl Layout {
 
 fn check(shape: &ModelShape) -> Result<(), ModelError> {
     let wrong = |what: String| Err(ModelError::Shape(what));
-    for (name, width) in [("hidden", shape.hidden), ("head_dim", shape.head_dim), ("ffn", shape.ffn)] {
-        if width == 0 || width % 16 != 0 {
-            return wrong(format!("{name} is {width}, but must be a positive multiple of 16"));
-        }
+    if shape.hidden == 0 || shape.ffn == 0 || shape.head_dim == 0 || shape.head_dim % 2 != 0 {
+        return wrong(format!(
+            "hidden {}, ffn {} and head_dim {} must be positive, and head_dim even",
+            shape.hidden, shape.ffn, shape.head_dim
+        ));
     }
     if shape.vocab == 0
         || shape.layers == 0

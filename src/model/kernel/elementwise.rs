@@ -3,21 +3,27 @@
 use super::softmax::exp;
 
 vectorised! {
-    /// `out = silu(gate) · up`.
-    pub fn swiglu(gate: &[f32], up: &[f32], out: &mut [f32]) {
-        for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
-            *out = gate / (1.0 + exp(-gate)) * up;
+    /// `out = silu(gate) · up`, for rows `[gate | up]` of twice `width`.
+    pub fn swiglu(gate_up: &[f32], width: usize, out: &mut [f32]) {
+        for (row, out) in gate_up.chunks_exact(2 * width).zip(out.chunks_exact_mut(width)) {
+            let (gate, up) = row.split_at(width);
+            for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+                *out = gate / (1.0 + exp(-gate)) * up;
+            }
         }
     }
 
-    /// The gradients by `gate` and `up`, written over them.
-    pub fn swiglu_backward(gate: &mut [f32], up: &mut [f32], d_out: &[f32]) {
-        for ((gate, up), d_out) in gate.iter_mut().zip(up).zip(d_out) {
-            let sigmoid = 1.0 / (1.0 + exp(-*gate));
-            let silu = *gate * sigmoid;
-            let d_gate = d_out * *up * (sigmoid + silu * (1.0 - sigmoid));
-            *up = d_out * silu;
-            *gate = d_gate;
+    /// The gradients by gate and up, written over them.
+    pub fn swiglu_backward(gate_up: &mut [f32], width: usize, d_out: &[f32]) {
+        for (row, d_out) in gate_up.chunks_exact_mut(2 * width).zip(d_out.chunks_exact(width)) {
+            let (gate, up) = row.split_at_mut(width);
+            for ((gate, up), d_out) in gate.iter_mut().zip(up).zip(d_out) {
+                let sigmoid = 1.0 / (1.0 + exp(-*gate));
+                let silu = *gate * sigmoid;
+                let d_gate = d_out * *up * (sigmoid + silu * (1.0 - sigmoid));
+                *up = d_out * silu;
+                *gate = d_gate;
+            }
         }
     }
 
@@ -28,21 +34,40 @@ vectorised! {
         }
     }
 
-    /// Adds a bias to every row.
-    pub fn add_bias(rows: &mut [f32], bias: &[f32]) {
-        for row in rows.chunks_exact_mut(bias.len()) {
-            for (value, bias) in row.iter_mut().zip(bias) {
-                *value += bias;
-            }
-        }
-    }
-
-    /// Adds every row to the gradient of a bias.
-    pub fn add_bias_backward(d_rows: &[f32], d_bias: &mut [f32]) {
-        for row in d_rows.chunks_exact(d_bias.len()) {
+    /// Adds the first columns of every row, rows `stride` apart, to the gradient of a bias.
+    pub fn add_rows(d_rows: &[f32], stride: usize, d_bias: &mut [f32]) {
+        for row in d_rows.chunks(stride) {
             for (d_bias, value) in d_bias.iter_mut().zip(row) {
                 *d_bias += value;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gradient_of_swiglu_is_the_difference_quotient() {
+        let width = 5;
+        let gate_up: Vec<f32> = (0..20).map(|i| ((i * 7) % 13) as f32 * 0.5 - 3.0).collect();
+        let weights: Vec<f32> = (0..10).map(|i| i as f32 * 0.3 - 1.0).collect();
+        let value = |gate_up: &[f32]| {
+            let mut out = vec![0.0; 10];
+            swiglu(gate_up, width, &mut out);
+            out.iter().zip(&weights).map(|(out, w)| *out as f64 * *w as f64).sum::<f64>()
+        };
+        let mut gradient = gate_up.clone();
+        swiglu_backward(&mut gradient, width, &weights);
+        for i in 0..gate_up.len() {
+            let nudge = |by: f32| {
+                let mut gate_up = gate_up.clone();
+                gate_up[i] += by;
+                value(&gate_up)
+            };
+            let slope = (nudge(1e-2) - nudge(-1e-2)) / 2e-2;
+            assert!((slope - gradient[i] as f64).abs() < 1e-3, "{i}: {slope} and {}", gradient[i]);
         }
     }
 }

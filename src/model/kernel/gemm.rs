@@ -1,272 +1,316 @@
-//! Matrix products in f32 whose every output element is one sequential FMA chain over the inner dimension.
+//! Matrix products in f32 whose every output element is one chain of fused multiply-adds over the inner index.
 //!
-//! That chain is what makes results independent of batch size, tiling and thread count: a row's product is the same bits
-//! whether it is computed alone (a decode step) or among five hundred others (a training pass), by AVX2 or by the
-//! portable kernel, since `f32::mul_add` rounds once wherever it runs. Libraries choose other kernels for other shapes
-//! and give up that property; at our shapes they are no faster.
+//! The chain runs in ascending order and begins at 0 or at the number already there. Tiles only decide which chains run
+//! side by side, so neither the number of rows, nor the place of a row among them, nor a split of the inner index over
+//! several calls, nor the instruction set can move a bit: a row's product is the same computed alone (a decode step) and
+//! among five hundred (a training pass). Libraries choose other kernels for other shapes and give up that property; at
+//! our shapes they are no faster.
 //!
-//! One micro-kernel of 6 rows × 16 columns serves all three forms of a linear layer through strides:
-//! `y = x·Wᵀ` and `dx = dy·W` read W from panels packed once per update, `dW += dyᵀ·x` reads x as it lies.
+//! The right-hand side is packed into panels of 16 columns; a tile is 6 rows by 16 columns, which is 12 AVX2 accumulators.
+//! Fixed-size arrays and `mul_add` are enough for the compiler to keep them in registers (80–90 GFLOP/s of 95 on a Zen 3 core).
 
-/// A right-hand matrix `[k, n]` in panels of 16 columns, zero-padded: `panel[p][k][16]`.
+/// Columns of a panel.
+pub const PANEL: usize = 16;
+/// Rows of a tile.
+pub const TILE: usize = 6;
+/// Rows of the left-hand side that are multiplied with all panels before the next ones are touched; a multiple of [`TILE`].
+const ROW_BLOCK: usize = 96;
+
+/// Whether a product replaces what the output holds or is added to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Into {
+    Replace,
+    Add,
+}
+
+/// A `[k, n]` matrix in panels of 16 columns, the last one filled up with zeros: `data[panel][row][column]`.
 #[derive(Debug, Clone, Default)]
-pub struct Packed {
-    k: usize,
-    n: usize,
-    data: Vec<f32>,
+pub struct Panels {
+    pub k: usize,
+    pub n: usize,
+    pub data: Vec<f32>,
 }
 
-pub const WIDTH: usize = 16;
-const HEIGHT: usize = 6;
-/// Rows of the left matrix that stay in cache while all panels pass by.
-const BLOCK: usize = 96;
-
-impl Packed {
-    /// Packs `wᵀ` for `w: [n, k]` row-major.
-    pub fn pack_transposed(&mut self, w: &[f32], n: usize, k: usize) {
-        assert_eq!(w.len(), n * k);
-        self.reset(k, n);
-        for (panel, rows) in self.data.chunks_exact_mut(k * WIDTH).zip(w.chunks(k * WIDTH)) {
-            for (column, row) in rows.chunks_exact(k).enumerate() {
-                for (index, value) in row.iter().enumerate() {
-                    panel[index * WIDTH + column] = *value;
-                }
-            }
-        }
-    }
-
-    fn reset(&mut self, k: usize, n: usize) {
+impl Panels {
+    /// Makes room for a `[k, n]` matrix, keeping the allocation.
+    pub fn resize(&mut self, k: usize, n: usize) {
         (self.k, self.n) = (k, n);
-        self.data.clear();
-        self.data.resize(n.div_ceil(WIDTH) * WIDTH * k, 0.0);
+        self.data.resize(panels_len(k, n), 0.0);
+    }
+
+    /// Packs row-major `[k_i, n]` matrices below each other, as `dy·W` needs them.
+    pub fn pack(&mut self, matrices: &[&[f32]], n: usize) {
+        let k = matrices.iter().map(|matrix| matrix.len() / n).sum();
+        self.resize(k, n);
+        let mut row = 0;
+        for matrix in matrices {
+            pack(matrix, matrix.len() / n, n, n, row, k, &mut self.data);
+            row += matrix.len() / n;
+        }
+    }
+
+    /// Packs the transposes of row-major `[n_i, k]` matrices side by side, as `x·Wᵀ` needs them.
+    pub fn pack_transposed(&mut self, matrices: &[&[f32]], k: usize) {
+        let n = matrices.iter().map(|matrix| matrix.len() / k).sum();
+        self.resize(k, n);
+        let mut column = 0;
+        for matrix in matrices {
+            pack_transposed(matrix, k, k, matrix.len() / k, column, &mut self.data);
+            column += matrix.len() / k;
+        }
+        clear_tail(k, n, &mut self.data);
     }
 }
 
-/// `out[m, n] = x[m, k] · packed[k, n]`, added to `out` if `accumulate`.
-pub fn gemm(x: &[f32], packed: &Packed, out: &mut [f32], accumulate: bool) {
-    let (k, n) = (packed.k, packed.n);
-    let m = out.len() / n;
-    assert!(x.len() == m * k && out.len() == m * n, "gemm: x {} out {} for k {k}, n {n}", x.len(), out.len());
-    for top in (0..m).step_by(BLOCK) {
-        let rows = BLOCK.min(m - top);
-        for (p, panel) in packed.data.chunks_exact(k * WIDTH).enumerate() {
-            let columns = WIDTH.min(n - p * WIDTH);
-            let tile = Tile { k, row_stride: k, step: 1, b_step: WIDTH, out_stride: n, columns, accumulate };
-            tile.rows(&x[top * k..], panel, &mut out[top * n + p * WIDTH..], rows);
+/// Length of the packed form of a `[k, n]` matrix.
+pub fn panels_len(k: usize, n: usize) -> usize {
+    n.div_ceil(PANEL) * PANEL * k
+}
+
+/// Packs `count` rows of `n` numbers, `stride` apart, as rows `first_row..` of a `[k, n]` matrix.
+pub fn pack(rows: &[f32], count: usize, n: usize, stride: usize, first_row: usize, k: usize, panels: &mut [f32]) {
+    for (p, panel) in panels.chunks_exact_mut(PANEL * k.max(1)).take(n.div_ceil(PANEL)).enumerate() {
+        let from = p * PANEL;
+        let width = PANEL.min(n - from);
+        for (row, out) in panel.as_chunks_mut::<PANEL>().0[first_row..first_row + count].iter_mut().enumerate() {
+            let row = &rows[row * stride + from..][..width];
+            if let Ok(row) = <&[f32; PANEL]>::try_from(row) {
+                *out = *row;
+            } else {
+                out[..width].copy_from_slice(row);
+                out[width..].fill(0.0);
+            }
         }
     }
 }
 
-/// A left-hand matrix that lies in a slice with any strides: element `(row, inner)` is at `row·row_stride + inner·step`.
-#[derive(Clone, Copy)]
-pub struct Left<'a> {
-    pub data: &'a [f32],
-    pub row_stride: usize,
-    pub step: usize,
-}
-
-/// A right-hand matrix `[inner, columns]` whose rows are `stride` apart. `columns` must be a multiple of 16, or the rows padded to one.
-#[derive(Clone, Copy)]
-pub struct Right<'a> {
-    pub data: &'a [f32],
-    pub stride: usize,
-}
-
-/// `out = left · right`, added to `out` if `accumulate`; `size` is `[rows, inner, columns]`, rows of `out` are `out_stride` apart.
-pub fn product(left: Left, right: Right, size: [usize; 3], out: &mut [f32], out_stride: usize, accumulate: bool) {
-    let [rows, inner, columns] = size;
-    if rows == 1 {
-        return row_product(left.data, left.step, right, [inner, columns], out, accumulate);
-    }
-    for x in (0..columns).step_by(WIDTH) {
-        let columns = WIDTH.min(columns - x);
-        let Left { row_stride, step, .. } = left;
-        let tile = Tile { k: inner, row_stride, step, b_step: right.stride, out_stride, columns, accumulate };
-        tile.rows(left.data, &right.data[x..], &mut out[x..], rows);
+/// Packs `count` rows, `stride` apart and `k` long, as columns `first_column..` of a `[k, _]` matrix.
+pub fn pack_transposed(rows: &[f32], k: usize, stride: usize, count: usize, first_column: usize, panels: &mut [f32]) {
+    for index in 0..count {
+        let column = first_column + index;
+        let panel = &mut panels[column / PANEL * PANEL * k..][..PANEL * k];
+        for (value, out) in rows[index * stride..][..k].iter().zip(panel.as_chunks_mut::<PANEL>().0) {
+            out[column % PANEL] = *value;
+        }
     }
 }
 
-/// `d_weight[n, k] += dyᵀ · x` for `dy: [rows, n]`, `x: [rows, k]`, `k` a multiple of 16: the gradient of a weight.
-pub fn add_weight_gradient(dy: &[f32], x: &[f32], rows: usize, d_weight: &mut [f32]) {
-    let (n, k) = (dy.len() / rows, x.len() / rows);
-    let left = Left { data: dy, row_stride: 1, step: n };
-    product(left, Right { data: x, stride: k }, [n, rows, k], d_weight, k, true);
+/// Length of the packed form of a `[k, m]` left-hand side of [`gemm_tn`].
+pub fn strips_len(k: usize, m: usize) -> usize {
+    m.div_ceil(TILE) * TILE * k
 }
 
-/// `dx[rows, k] = dy[rows, n] · w[n, k]`, `k` a multiple of 16: the gradient of an input.
-pub fn input_gradient(dy: &[f32], w: &[f32], rows: usize, dx: &mut [f32], accumulate: bool) {
-    let (n, k) = (dy.len() / rows, dx.len() / rows);
-    for top in (0..rows).step_by(BLOCK) {
-        let height = BLOCK.min(rows - top);
-        let left = Left { data: &dy[top * n..], row_stride: n, step: 1 };
-        product(left, Right { data: w, stride: k }, [height, n, k], &mut dx[top * k..], k, accumulate);
-    }
-}
-
-/// [`product`] for a single row: wider panels, since one row alone does not fill the pipeline. The same chains, so the same bits.
-fn row_product(a: &[f32], step: usize, right: Right, [k, columns]: [usize; 2], out: &mut [f32], accumulate: bool) {
-    let mut x = 0;
-    while x < columns {
-        let (a, b, out) = (a, &right.data[x..], &mut out[x..columns]);
-        let width = out.len();
-        let wide = |panel: usize| {
-            width >= panel && k > 0 && a.len() > (k - 1) * step && b.len() >= (k - 1) * right.stride + panel
-        };
-        #[cfg(target_arch = "x86_64")]
-        if wide(32) && std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            // SAFETY: the features are present, and `wide` checked what is read and written.
-            unsafe {
-                if wide(64) {
-                    row_avx2::<8>(a.as_ptr(), step, b.as_ptr(), right.stride, k, out.as_mut_ptr(), accumulate);
-                    x += 64;
+/// Packs `[k, m]`, rows `stride` apart, into strips of 6 columns, the last one filled up with zeros: without it, the
+/// rows of a wide matrix fall on the same few cache sets.
+pub fn pack_strips(rows: &[f32], k: usize, m: usize, stride: usize, strips: &mut [f32]) {
+    const ROWS: usize = 16;
+    for first in (0..k).step_by(ROWS) {
+        let last = k.min(first + ROWS);
+        for (s, strip) in strips.chunks_exact_mut(TILE * k).take(m.div_ceil(TILE)).enumerate() {
+            let from = s * TILE;
+            let width = TILE.min(m - from);
+            for (row, out) in strip.as_chunks_mut::<TILE>().0[first..last].iter_mut().enumerate() {
+                let row = &rows[(first + row) * stride + from..][..width];
+                if let Ok(row) = <&[f32; TILE]>::try_from(row) {
+                    *out = *row;
                 } else {
-                    row_avx2::<4>(a.as_ptr(), step, b.as_ptr(), right.stride, k, out.as_mut_ptr(), accumulate);
-                    x += 32;
+                    out[..width].copy_from_slice(row);
+                    out[width..].fill(0.0);
                 }
             }
-            continue;
         }
-        let columns = WIDTH.min(width);
-        Tile { k, row_stride: 0, step, b_step: right.stride, out_stride: 0, columns, accumulate }.rows(a, b, out, 1);
-        x += columns;
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn row_avx2<const VECTORS: usize>(
-    mut a: *const f32,
-    step: usize,
-    mut b: *const f32,
-    stride: usize,
+/// Zeros in the columns that fill up the last panel.
+pub fn clear_tail(k: usize, n: usize, panels: &mut [f32]) {
+    if !n.is_multiple_of(PANEL) {
+        for row in panels[n / PANEL * PANEL * k..][..PANEL * k].as_chunks_mut::<PANEL>().0 {
+            row[n % PANEL..].fill(0.0);
+        }
+    }
+}
+
+/// Writes a tile's row; a copy is taken where it must be indexed, so that the tile itself can stay in registers.
+#[inline(always)]
+fn store(acc: &[f32; PANEL], out: &mut [f32]) {
+    match <&mut [f32; PANEL]>::try_from(&mut *out) {
+        Ok(out) => *out = *acc,
+        Err(_) => {
+            let edge = *acc;
+            let width = out.len();
+            out.copy_from_slice(&edge[..width]);
+        }
+    }
+}
+
+#[inline(always)]
+fn load(from: &[f32]) -> [f32; PANEL] {
+    match <&[f32; PANEL]>::try_from(from) {
+        Ok(from) => *from,
+        Err(_) => {
+            let mut acc = [0.0; PANEL];
+            acc[..from.len()].copy_from_slice(from);
+            acc
+        }
+    }
+}
+
+/// `M` rows of `a` times `P` panels.
+#[inline(always)]
+fn tile<const M: usize, const P: usize>(
+    a: &[f32],
+    lda: usize,
     k: usize,
-    out: *mut f32,
-    accumulate: bool,
+    panels: &[f32],
+    panel_len: usize,
+    c: &mut [f32],
+    ldc: usize,
+    width: usize,
+    into: Into,
 ) {
-    use std::arch::x86_64::*;
-    unsafe {
-        let mut sums = [_mm256_setzero_ps(); VECTORS];
-        for _ in 0..k {
-            let left = _mm256_broadcast_ss(&*a);
-            for (index, sum) in sums.iter_mut().enumerate() {
-                *sum = _mm256_fmadd_ps(left, _mm256_loadu_ps(b.add(8 * index)), *sum);
+    let mut rows: [&[f32]; M] = [&[]; M];
+    for r in 0..M {
+        rows[r] = &a[r * lda..][..k];
+    }
+    let mut columns: [&[[f32; PANEL]]; P] = [&[]; P];
+    for p in 0..P {
+        columns[p] = &panels[p * panel_len..][..k * PANEL].as_chunks::<PANEL>().0[..k];
+    }
+    let mut acc = [[[0.0f32; PANEL]; P]; M];
+    if into == Into::Add {
+        for r in 0..M {
+            for p in 0..P {
+                acc[r][p] = load(&c[r * ldc + p * PANEL..][..PANEL.min(width - p * PANEL)]);
             }
-            a = a.wrapping_add(step);
-            b = b.wrapping_add(stride);
         }
-        for (index, sum) in sums.iter().enumerate() {
-            let place = out.add(8 * index);
-            let sum = if accumulate { _mm256_add_ps(_mm256_loadu_ps(place), *sum) } else { *sum };
-            _mm256_storeu_ps(place, sum);
+    }
+    for i in 0..k {
+        for p in 0..P {
+            let column = columns[p][i];
+            for r in 0..M {
+                let value = rows[r][i];
+                for j in 0..PANEL {
+                    acc[r][p][j] = value.mul_add(column[j], acc[r][p][j]);
+                }
+            }
+        }
+    }
+    for r in 0..M {
+        for p in 0..P {
+            store(&acc[r][p], &mut c[r * ldc + p * PANEL..][..PANEL.min(width - p * PANEL)]);
         }
     }
 }
 
-/// Strides of one column panel.
-#[derive(Clone, Copy)]
-struct Tile {
-    /// Inner dimension.
+/// A strip of the left-hand side's transpose times a panel; the first `rows` of six are kept.
+#[inline(always)]
+fn tile_tn(strip: &[f32], panel: &[f32], c: &mut [f32], ldc: usize, rows: usize, width: usize) {
+    let mut acc = [[0.0f32; PANEL]; TILE];
+    for r in 0..rows {
+        acc[r] = load(&c[r * ldc..][..width]);
+    }
+    for (values, column) in strip.as_chunks::<TILE>().0.iter().zip(panel.as_chunks::<PANEL>().0) {
+        for r in 0..TILE {
+            for j in 0..PANEL {
+                acc[r][j] = values[r].mul_add(column[j], acc[r][j]);
+            }
+        }
+    }
+    for r in 0..rows {
+        store(&acc[r], &mut c[r * ldc..][..width]);
+    }
+}
+
+/// All columns for up to five rows: several panels at once, for there are accumulators to spare.
+#[inline(always)]
+fn few_rows<const M: usize, const P: usize>(
+    a: &[f32],
+    lda: usize,
     k: usize,
-    /// From one row of the left matrix to the next, and from one inner index to the next.
-    row_stride: usize,
-    step: usize,
-    /// From one inner index of the right matrix to the next; 16 columns lie together.
-    b_step: usize,
-    out_stride: usize,
-    columns: usize,
-    accumulate: bool,
+    panels: &[f32],
+    panel_rows: usize,
+    n: usize,
+    c: &mut [f32],
+    ldc: usize,
+    into: Into,
+) {
+    let mut from = 0;
+    while from < n {
+        let left = n - from;
+        let (panels, c) = (&panels[from * panel_rows..], &mut c[from..]);
+        if left > (P - 1) * PANEL {
+            let width = left.min(P * PANEL);
+            tile::<M, P>(a, lda, k, panels, PANEL * panel_rows, c, ldc, width, into);
+            from += P * PANEL;
+        } else {
+            tile::<M, 1>(a, lda, k, panels, 0, c, ldc, left.min(PANEL), into);
+            from += PANEL;
+        }
+    }
 }
 
-impl Tile {
-    fn rows(self, a: &[f32], b: &[f32], out: &mut [f32], rows: usize) {
-        if rows == 0 {
-            return;
+vectorised! {
+    /// `c = a·b` or `c += a·b`: `a` is `[m, k]` with rows `lda` apart, `c` is `[m, n]` with rows `ldc` apart, and `b` is
+    /// `[b_rows, n]` in panels, of which the first `k` rows are used.
+    pub fn gemm(
+        a: &[f32], lda: usize, m: usize, k: usize,
+        b: &[f32], b_rows: usize, n: usize,
+        c: &mut [f32], ldc: usize, into: Into,
+    ) {
+        match m {
+            0 => return,
+            1 => return few_rows::<1, 4>(a, lda, k, b, b_rows, n, c, ldc, into),
+            2 => return few_rows::<2, 2>(a, lda, k, b, b_rows, n, c, ldc, into),
+            3 => return few_rows::<3, 2>(a, lda, k, b, b_rows, n, c, ldc, into),
+            _ => {}
         }
-        // What the kernels below read and write without checks.
-        assert!(self.k > 0 && (1..=WIDTH).contains(&self.columns));
-        assert!(a.len() > (rows - 1) * self.row_stride + (self.k - 1) * self.step);
-        assert!(b.len() >= (self.k - 1) * self.b_step + WIDTH);
-        assert!(out.len() >= (rows - 1) * self.out_stride + self.columns);
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            // SAFETY: the features are present, and the bounds were asserted above.
-            unsafe { self.rows_avx2(a, b, out, rows) };
-            return;
-        }
-        self.rows_portable(a, b, out, rows);
-    }
-
-    fn rows_portable(self, a: &[f32], b: &[f32], out: &mut [f32], rows: usize) {
-        for row in 0..rows {
-            let out = &mut out[row * self.out_stride..row * self.out_stride + self.columns];
-            let mut sums = [0.0f32; WIDTH];
-            for k in 0..self.k {
-                let left = a[row * self.row_stride + k * self.step];
-                for (sum, right) in sums.iter_mut().zip(&b[k * self.b_step..k * self.b_step + WIDTH]) {
-                    *sum = left.mul_add(*right, *sum);
+        for first in (0..m).step_by(ROW_BLOCK) {
+            let last = m.min(first + ROW_BLOCK);
+            let mut from = 0;
+            while from < n {
+                let width = PANEL.min(n - from);
+                let panel = &b[from * b_rows..][..PANEL * k];
+                let mut row = first;
+                while row + TILE <= last {
+                    tile::<TILE, 1>(&a[row * lda..], lda, k, panel, 0, &mut c[row * ldc + from..], ldc, width, into);
+                    row += TILE;
                 }
-            }
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = if self.accumulate { *out + sum } else { sum };
-            }
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn rows_avx2(self, a: &[f32], b: &[f32], out: &mut [f32], rows: usize) {
-        unsafe {
-            let (b, mut row) = (b.as_ptr(), 0);
-            while row < rows {
-                let a = a.as_ptr().add(row * self.row_stride);
-                let out = out.as_mut_ptr().add(row * self.out_stride);
-                match rows - row {
-                    1 => self.tile_avx2::<1>(a, b, out),
-                    2 => self.tile_avx2::<2>(a, b, out),
-                    3 => self.tile_avx2::<3>(a, b, out),
-                    4 => self.tile_avx2::<4>(a, b, out),
-                    5 => self.tile_avx2::<5>(a, b, out),
-                    _ => self.tile_avx2::<HEIGHT>(a, b, out),
-                }
-                row += HEIGHT;
-            }
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn tile_avx2<const ROWS: usize>(self, a: *const f32, b: *const f32, out: *mut f32) {
-        use std::arch::x86_64::*;
-        unsafe {
-            let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
-            let (mut a, mut b) = (a, b);
-            for _ in 0..self.k {
-                let right = [_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8))];
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let left = _mm256_broadcast_ss(&*a.add(row * self.row_stride));
-                    sums[0] = _mm256_fmadd_ps(left, right[0], sums[0]);
-                    sums[1] = _mm256_fmadd_ps(left, right[1], sums[1]);
-                }
-                a = a.wrapping_add(self.step);
-                b = b.wrapping_add(self.b_step);
-            }
-            for (row, sums) in sums.iter().enumerate() {
-                let out = out.add(row * self.out_stride);
-                if self.columns == WIDTH {
-                    for (half, sum) in sums.iter().enumerate() {
-                        let place = out.add(8 * half);
-                        let sum = if self.accumulate { _mm256_add_ps(_mm256_loadu_ps(place), *sum) } else { *sum };
-                        _mm256_storeu_ps(place, sum);
-                    }
-                } else {
-                    let mut edge = [0.0f32; WIDTH];
-                    _mm256_storeu_ps(edge.as_mut_ptr(), sums[0]);
-                    _mm256_storeu_ps(edge.as_mut_ptr().add(8), sums[1]);
-                    for (column, sum) in edge.iter().enumerate().take(self.columns) {
-                        let place = out.add(column);
-                        *place = if self.accumulate { *place + *sum } else { *sum };
+                if row < last {
+                    let (a, c) = (&a[row * lda..], &mut c[row * ldc + from..]);
+                    match last - row {
+                        1 => tile::<1, 1>(a, lda, k, panel, 0, c, ldc, width, into),
+                        2 => tile::<2, 1>(a, lda, k, panel, 0, c, ldc, width, into),
+                        3 => tile::<3, 1>(a, lda, k, panel, 0, c, ldc, width, into),
+                        4 => tile::<4, 1>(a, lda, k, panel, 0, c, ldc, width, into),
+                        _ => tile::<5, 1>(a, lda, k, panel, 0, c, ldc, width, into),
                     }
                 }
+                from += PANEL;
+            }
+        }
+    }
+
+    /// `c += aᵀ·b`: `a` is `[k, m]` in strips, `b` is `[k, n]` in panels, `c` is `[m, n]` with rows `ldc` apart.
+    pub fn gemm_tn(strips: &[f32], m: usize, k: usize, b: &[f32], n: usize, c: &mut [f32], ldc: usize) {
+        const INNER: usize = 256;
+        for first in (0..k).step_by(INNER) {
+            let inner = INNER.min(k - first);
+            let mut from = 0;
+            while from < n {
+                let width = PANEL.min(n - from);
+                let panel = &b[from * k + first * PANEL..][..PANEL * inner];
+                for row in (0..m).step_by(TILE) {
+                    let strip = &strips[row * k + first * TILE..][..TILE * inner];
+                    let rows = TILE.min(m - row);
+                    let c = &mut c[row * ldc + from..];
+                    if rows == TILE && width == PANEL {
+                        tile_tn(strip, panel, c, ldc, TILE, PANEL);
+                    } else {
+                        tile_tn(strip, panel, c, ldc, rows, width);
+                    }
+                }
+                from += PANEL;
             }
         }
     }
@@ -280,59 +324,49 @@ mod tests {
         (0..n).map(|i| ((i * 7919 + salt * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
     }
 
-    /// One FMA chain over the inner dimension, as every element must be.
-    fn chain(x: &[f32], w: &[f32]) -> f32 {
-        x.iter().zip(w).fold(0.0, |sum, (x, w)| x.mul_add(*w, sum))
+    /// One FMA chain over the inner index, as every element must be.
+    fn chain(start: f32, x: impl Iterator<Item = f32>, w: impl Iterator<Item = f32>) -> f32 {
+        x.zip(w).fold(start, |sum, (x, w)| x.mul_add(w, sum))
     }
 
     #[test]
     fn every_element_is_one_fma_chain_whatever_the_batch() {
-        for (m, k, n) in [(1, 16, 5), (7, 64, 177), (97, 33, 16), (200, 48, 31)] {
-            let (x, w) = (numbers(m * k, 1), numbers(n * k, 2));
-            let mut packed = Packed::default();
-            packed.pack_transposed(&w, n, k);
-            let mut out = vec![0.0; m * n];
-            gemm(&x, &packed, &mut out, false);
-            for row in 0..m {
-                for column in 0..n {
-                    let expected = chain(&x[row * k..][..k], &w[column * k..][..k]);
-                    assert_eq!(out[row * n + column].to_bits(), expected.to_bits(), "{row}, {column} of {m}×{k}×{n}");
+        for (m, k, n) in
+            [(1, 16, 5), (1, 8, 200), (2, 9, 70), (3, 7, 33), (4, 5, 16), (7, 64, 177), (97, 33, 16), (200, 48, 31)]
+        {
+            let (x, w, before) = (numbers(m * k, 1), numbers(n * k, 2), numbers(m * n, 3));
+            let mut panels = Panels::default();
+            panels.pack_transposed(&[&w], k);
+            for into in [Into::Replace, Into::Add] {
+                let mut out = before.clone();
+                gemm(&x, k, m, k, &panels.data, k, n, &mut out, n, into);
+                for (at, (out, before)) in out.iter().zip(&before).enumerate() {
+                    let (row, column) = (at / n, at % n);
+                    let start = if into == Into::Add { *before } else { 0.0 };
+                    let expected =
+                        chain(start, x[row * k..][..k].iter().copied(), w[column * k..][..k].iter().copied());
+                    assert_eq!(out.to_bits(), expected.to_bits(), "{row}, {column} of {m}×{k}×{n} {into:?}");
                 }
             }
-            let mut alone = vec![0.0; n];
-            gemm(&x[..k], &packed, &mut alone, false);
-            assert_eq!(alone, out[..n], "a row alone is the same row in a batch");
         }
     }
 
     #[test]
-    fn the_portable_kernel_gives_the_same_bits() {
-        let (m, k, n) = (13, 40, 16);
-        let (x, w) = (numbers(m * k, 3), numbers(n * k, 4));
-        let tile = Tile { k, row_stride: k, step: 1, b_step: n, out_stride: n, columns: n, accumulate: false };
-        let (mut wide, mut portable) = (vec![0.0; m * n], vec![0.0; m * n]);
-        tile.rows(&x, &w, &mut wide, m);
-        tile.rows_portable(&x, &w, &mut portable, m);
-        assert_eq!(wide, portable);
-    }
-
-    #[test]
-    fn gradients_of_a_linear_layer_are_its_transposes() {
-        let (rows, k, n) = (19, 32, 21);
-        let (x, w, dy) = (numbers(rows * k, 5), numbers(n * k, 6), numbers(rows * n, 7));
-        let (mut dx, mut dw) = (vec![0.0; rows * k], vec![1.0; n * k]);
-        input_gradient(&dy, &w, rows, &mut dx, false);
-        add_weight_gradient(&dy, &x, rows, &mut dw);
-        for row in 0..rows {
-            for column in 0..k {
-                let expected: f64 = (0..n).map(|o| dy[row * n + o] as f64 * w[o * k + column] as f64).sum();
-                assert!((dx[row * k + column] as f64 - expected).abs() < 1e-5);
-            }
-        }
-        for out in 0..n {
-            for column in 0..k {
-                let expected: f64 = (0..rows).map(|r| dy[r * n + out] as f64 * x[r * k + column] as f64).sum();
-                assert!((dw[out * k + column] as f64 - 1.0 - expected).abs() < 1e-5);
+    fn the_gradient_of_a_weight_is_one_fma_chain_over_the_rows() {
+        for (rows, m, n) in [(1, 5, 16), (19, 21, 32), (300, 13, 40), (512, 6, 17)] {
+            let (dy, x, before) = (numbers(rows * m, 4), numbers(rows * n, 5), numbers(m * n, 6));
+            let (mut strips, mut panels) = (vec![0.0; strips_len(rows, m)], Panels::default());
+            pack_strips(&dy, rows, m, m, &mut strips);
+            panels.pack(&[&x], n);
+            let mut dw = before.clone();
+            gemm_tn(&strips, m, rows, &panels.data, n, &mut dw, n);
+            for (at, (dw, before)) in dw.iter().zip(&before).enumerate() {
+                let (row, column) = (at / n, at % n);
+                let column_of = |matrix: &[f32], width: usize, column: usize| {
+                    matrix.iter().skip(column).step_by(width).copied().collect::<Vec<f32>>().into_iter()
+                };
+                let expected = chain(*before, column_of(&dy, m, row), column_of(&x, n, column));
+                assert_eq!(dw.to_bits(), expected.to_bits(), "{row}, {column} of {rows}×{m}×{n}");
             }
         }
     }

@@ -21,10 +21,6 @@ impl Rotation {
         let sin = (0..positions * half).map(|index| (angle(index) as f64).sin() as f32).collect();
         Rotation { half, cos, sin }
     }
-
-    pub fn positions(&self) -> usize {
-        self.cos.len() / self.half.max(1)
-    }
 }
 
 fn frequency(shape: &ModelShape, pair: usize) -> f32 {
@@ -46,29 +42,48 @@ fn frequency(shape: &ModelShape, pair: usize) -> f32 {
 }
 
 vectorised! {
-    /// Rotates every head of one row in place: `cos` and `sin` are those of the row's position.
-    pub fn rotate(row: &mut [f32], cos: &[f32], sin: &[f32]) {
-        let half = cos.len();
-        for head in row.chunks_exact_mut(2 * half) {
-            let (low, high) = head.split_at_mut(half);
-            for index in 0..half {
-                let (x, y) = (low[index], high[index]);
-                low[index] = x.mul_add(cos[index], -(y * sin[index]));
-                high[index] = y.mul_add(cos[index], x * sin[index]);
+    /// Rotates the first `heads` heads of each row, rows `stride` apart, by the row's position.
+    ///
+    /// `turn` is 1, or -1 to rotate back, which is also the way gradients take.
+    pub fn rotate(rows: &mut [f32], stride: usize, heads: usize, positions: &[usize], rotation: &Rotation, turn: f32) {
+        let half = rotation.half;
+        for (row, position) in rows.chunks_mut(stride).zip(positions) {
+            let angles = position * half..(position + 1) * half;
+            let (cos, sin) = (&rotation.cos[angles.clone()], &rotation.sin[angles]);
+            for head in row[..heads * 2 * half].chunks_exact_mut(2 * half) {
+                let (low, high) = head.split_at_mut(half);
+                for (((low, high), cos), sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
+                    let (x, y, sin) = (*low, *high, turn * sin);
+                    *low = x.mul_add(*cos, -(y * sin));
+                    *high = y.mul_add(*cos, x * sin);
+                }
             }
         }
     }
+}
 
-    /// The transpose of [`rotate`]: turns a gradient back.
-    pub fn rotate_back(row: &mut [f32], cos: &[f32], sin: &[f32]) {
-        let half = cos.len();
-        for head in row.chunks_exact_mut(2 * half) {
-            let (low, high) = head.split_at_mut(half);
-            for index in 0..half {
-                let (x, y) = (low[index], high[index]);
-                low[index] = x.mul_add(cos[index], y * sin[index]);
-                high[index] = y.mul_add(cos[index], -(x * sin[index]));
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotation_keeps_lengths_and_turns_back() {
+        let half = 4;
+        let angle = |i: usize| (i / half) as f64 * 0.3 * (1 + i % half) as f64;
+        let rotation = Rotation {
+            half,
+            cos: (0..8 * half).map(|i| angle(i).cos() as f32).collect(),
+            sin: (0..8 * half).map(|i| angle(i).sin() as f32).collect(),
+        };
+        // Two rows of three heads, of which the last is left alone.
+        let before: Vec<f32> = (0..48).map(|i| (i % 7) as f32 - 3.0).collect();
+        let mut rows = before.clone();
+        rotate(&mut rows, 24, 2, &[0, 5], &rotation, 1.0);
+        assert_eq!((&rows[..24], &rows[40..]), (&before[..24], &before[40..]));
+        assert_ne!(rows[24..40], before[24..40]);
+        let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>();
+        assert!((length(&rows[24..32]) - length(&before[24..32])).abs() < 1e-4);
+        rotate(&mut rows, 24, 2, &[0, 5], &rotation, -1.0);
+        assert!(rows.iter().zip(&before).all(|(a, b)| (a - b).abs() < 1e-5));
     }
 }
