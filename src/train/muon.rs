@@ -3,14 +3,11 @@
 //! Newton–Schulz with the quintic 3.4445, −4.7750, 2.0315: five steps bring singular values into about 0.7 to 1.2, which
 //! is orthogonal enough. All in f32; the published bf16 is for speed on GPUs.
 
-use crate::model::kernel::gemm::{Left, Right, WIDTH, product};
+use crate::model::kernel::gemm::{Into, Panels, gemm};
 
 const A: f32 = 3.4445;
 const B: f32 = -4.7750;
 const C: f32 = 2.0315;
-
-/// Rows of a block of a symmetric product: whole tiles and whole panels of the matrix kernel.
-const BLOCK: usize = 48;
 
 /// The constants of one update.
 pub struct Muon {
@@ -39,74 +36,35 @@ pub fn update(rule: &Muon, rows: usize, cols: usize, values: &mut [f32], gradien
 /// Newton–Schulz iteration on the wide side: works on at most `min(rows, cols)` squared.
 fn orthogonalise(matrix: &[f32], rows: usize, cols: usize, steps: u32) -> Vec<f32> {
     let tall = rows > cols;
-    let (m, n) = (rows.min(cols).next_multiple_of(WIDTH), rows.max(cols).next_multiple_of(WIDTH));
-    // Zero rows and columns stay zero, so the matrix may be laid out with some to spare.
-    let (m_stride, n_stride) = (stride(m), stride(n));
-    let place = |row: usize, col: usize| if tall { col * n_stride + row } else { row * n_stride + col };
+    let (m, n) = (rows.min(cols), rows.max(cols));
     let norm = matrix.iter().map(|value| *value as f64 * *value as f64).sum::<f64>().sqrt();
     let scale = (1.0 / (norm + 1e-7)) as f32;
-    let mut x = vec![0.0; m * n_stride];
-    for (row, values) in matrix.chunks_exact(cols).enumerate() {
-        for (col, value) in values.iter().enumerate() {
-            x[place(row, col)] = value * scale;
-        }
-    }
-    let (mut next, mut transposed) = (vec![0.0; m * n_stride], vec![0.0; n * m_stride]);
-    let (mut gram, mut polynomial) = (vec![0.0; m * m_stride], vec![0.0; m * m_stride]);
+    let mut x: Vec<f32> = if tall { transpose(matrix, cols) } else { matrix.to_vec() };
+    x.iter_mut().for_each(|value| *value *= scale);
+    let mut panels = Panels::default();
+    let (mut gram, mut polynomial, mut next) = (vec![0.0; m * m], vec![0.0; m * m], vec![0.0; m * n]);
     for _ in 0..steps {
-        // x·xᵀ and its square are symmetric.
-        transpose(&x, n_stride, &mut transposed, m_stride, n);
-        symmetric(rows_of(&x, n_stride), n, &transposed, m, &mut gram);
-        symmetric(rows_of(&gram, m_stride), m, &gram, m, &mut polynomial);
+        panels.pack_transposed(&[&x], n);
+        gemm(&x, n, m, n, &panels.data, n, m, &mut gram, m, Into::Replace);
+        panels.pack(&[&gram], m);
+        gemm(&gram, m, m, m, &panels.data, m, m, &mut polynomial, m, Into::Replace);
         for (value, gram) in polynomial.iter_mut().zip(&gram) {
             *value = B * gram + C * *value;
         }
         for (next, x) in next.iter_mut().zip(&x) {
             *next = A * x;
         }
-        let right = Right { data: &x, stride: n_stride };
-        product(rows_of(&polynomial, m_stride), right, [m, m, n], &mut next, n_stride, true);
+        panels.pack(&[&x], n);
+        gemm(&polynomial, m, m, m, &panels.data, m, n, &mut next, n, Into::Add);
         std::mem::swap(&mut x, &mut next);
     }
-    let mut out = Vec::with_capacity(matrix.len());
-    for row in 0..rows {
-        out.extend((0..cols).map(|col| x[place(row, col)]));
-    }
-    out
+    if tall { transpose(&x, n) } else { x }
 }
 
-/// From one row to the next: an odd number of panels, for rows a power of two apart fight for the same lines of the cache.
-fn stride(columns: usize) -> usize {
-    ((columns / WIDTH) | 1) * WIDTH
-}
-
-/// A product `[m, k] · [k, m]` that is known to be symmetric: the upper part is computed, the lower one mirrored.
-fn symmetric(left: Left, k: usize, right: &[f32], m: usize, out: &mut [f32]) {
-    let stride = stride(m);
-    for row in (0..m).step_by(BLOCK) {
-        let size = [BLOCK.min(m - row), k, m - row];
-        let left = Left { data: &left.data[row * left.row_stride..], ..left };
-        let right = Right { data: &right[row..], stride };
-        product(left, right, size, &mut out[row * stride + row..], stride, false);
-    }
-    for row in BLOCK..m {
-        for column in 0..row / BLOCK * BLOCK {
-            out[row * stride + column] = out[column * stride + row];
-        }
-    }
-}
-
-fn rows_of(data: &[f32], stride: usize) -> Left<'_> {
-    Left { data, row_stride: stride, step: 1 }
-}
-
-/// The transpose of a matrix of `cols` columns; both have rows their stride apart.
-fn transpose(matrix: &[f32], stride: usize, out: &mut [f32], out_stride: usize, cols: usize) {
-    for (row, values) in matrix.chunks_exact(stride).enumerate() {
-        for (col, value) in values[..cols].iter().enumerate() {
-            out[col * out_stride + row] = *value;
-        }
-    }
+/// The transpose of a matrix of `cols` columns.
+fn transpose(matrix: &[f32], cols: usize) -> Vec<f32> {
+    let rows = matrix.len() / cols;
+    (0..cols).flat_map(|col| (0..rows).map(move |row| matrix[row * cols + col])).collect()
 }
 
 #[cfg(test)]
@@ -131,20 +89,6 @@ mod tests {
             assert!((0.5..1.5).contains(&mean), "mean squared singular value {mean}");
             let crossed = (1..m).map(|row| dot(row - 1, row).abs()).fold(0.0, f32::max);
             assert!(crossed < 0.5, "rows are far from orthogonal: {crossed}");
-        }
-    }
-
-    #[test]
-    fn a_mirrored_product_equals_the_whole_one() {
-        for (m, k) in [(16, 16), (48, 32), (112, 64), (128, 128)] {
-            let (x, m_stride) = (random(m * k), stride(m));
-            let mut transposed = vec![0.0; k * m_stride];
-            transpose(&x, k, &mut transposed, m_stride, k);
-            let (mut mirrored, mut whole) = (vec![0.0; m * m_stride], vec![0.0; m * m_stride]);
-            symmetric(rows_of(&x, k), k, &transposed, m, &mut mirrored);
-            let right = Right { data: &transposed, stride: m_stride };
-            product(rows_of(&x, k), right, [m, k, m], &mut whole, m_stride, false);
-            assert_eq!(mirrored, whole);
         }
     }
 
