@@ -6,9 +6,11 @@
 pub mod extract;
 pub mod judge;
 pub mod problem;
+pub mod suite;
 pub mod template;
 
 pub use extract::extract;
 pub use judge::{Judgement, Verdict, judge};
 pub use problem::Problem;
+pub use suite::Suite;
 pub use template::{Ending, Response, prompt_ids, render, respond};

@@ -90,10 +90,16 @@ mod tests {
 
     #[test]
     fn what_follows_the_end_is_no_part_of_the_response() {
-        let template =
-            Template { before: String::new(), after: String::new(), extract: Extract::LastNumber, stop: vec!["c d".into()] };
+        let template = Template {
+            before: String::new(),
+            after: String::new(),
+            extract: Extract::LastNumber,
+            stop: vec!["c d".into()],
+        };
         // Ids are letters; 0 ends the text.
-        let decode = |ids: &[u32]| ids.iter().map(|id| char::from(b'a' + *id as u8 - 1).to_string()).collect::<Vec<_>>().join(" ");
+        let decode = |ids: &[u32]| {
+            ids.iter().map(|id| char::from(b'a' + *id as u8 - 1).to_string()).collect::<Vec<_>>().join(" ")
+        };
         let read = |ids: &[u32]| {
             let response = respond(&template, ids, 0, decode);
             (response.text, response.tokens, response.ending)

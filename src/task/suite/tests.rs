@@ -1,0 +1,106 @@
+//! Laws of all suites, on the benchmark files where they are at hand.
+
+use super::*;
+use crate::task::{Problem, Verdict};
+use std::path::PathBuf;
+
+fn benchmark(suite: Suite) -> Option<String> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../shared/benchmarks/{suite}.jsonl"));
+    let text = std::fs::read_to_string(&path).ok();
+    if text.is_none() {
+        println!("skipped {suite}: {} is absent", path.display());
+    }
+    text
+}
+
+#[test]
+fn names_parse_back_and_mistakes_get_a_hint() {
+    for suite in Suite::ALL {
+        assert_eq!(suite.name().parse::<Suite>().unwrap(), suite);
+        assert_eq!(serde_json::to_value(suite).unwrap(), suite.name());
+    }
+    let error = "gms8k".parse::<Suite>().unwrap_err().to_string();
+    assert!(error.contains("did you mean `gsm8k`"), "{error}");
+}
+
+#[test]
+fn every_example_answers_its_own_question() {
+    for suite in Suite::ALL {
+        for shot in suite.examples() {
+            let problem = Problem {
+                id: "shot".into(),
+                question: shot.question.clone(),
+                gold: suite.gold(shot.answer.trim_matches('$')),
+            };
+            let response = suite.response(&shot.solution, &shot.answer);
+            for authors in [false, true] {
+                // The authors' rules know no choice beyond d.
+                if !(authors && problem.gold == "E") {
+                    let judged = suite.judge(&response, &problem, authors);
+                    assert_eq!(judged.verdict, Verdict::Correct, "{suite}: {response} {judged:?}");
+                }
+            }
+        }
+        assert!(suite.examples().len() >= suite.default_shots());
+    }
+}
+
+#[test]
+fn prompts_end_where_the_answer_begins() {
+    let template = Suite::Gsm8k.template(1).unwrap();
+    let prompt = crate::task::render(&template, "1 + 1?");
+    assert_eq!(
+        prompt,
+        "Q: A baker fills 6 trays with 12 rolls each. She sells 45 rolls before noon. How many rolls are left at noon?\n\
+         A: The baker makes 6 * 12 = 72 rolls. After she sells 45 of them, 72 - 45 = 27 rolls are left. The answer is 27.\n\n\
+         Q: 1 + 1?\nA:"
+    );
+    assert_eq!(template.stop, ["\nQ:"]);
+    let prompt = crate::task::render(&Suite::Math.template(4).unwrap(), "1 + 1?");
+    assert!(prompt.ends_with("I hope it is correct.\n\nProblem:\n1 + 1?\n\nSolution:"), "{prompt}");
+    assert_eq!(Suite::Amc23.template(0).unwrap().before, "Q: ");
+    let error = Suite::Ocw.template(9).unwrap_err().to_string();
+    assert!(error.contains("there are 4"), "{error}");
+}
+
+#[test]
+fn what_follows_the_answer_does_not_count() {
+    let item = Problem { id: "x".into(), question: "1+1?".into(), gold: "2".into() };
+    let judged = Suite::Gsm8k.judge(" The answer is 2.\n\nQ: And 2+2?\nA: The answer is 4.", &item, false);
+    assert_eq!(judged.verdict, Verdict::Correct);
+    let judged = Suite::Math.judge("\\boxed{2}.\nProblem:\n2+2?\n\nSolution: \\boxed{4}", &item, false);
+    assert_eq!(judged.verdict, Verdict::Correct);
+}
+
+#[test]
+fn identity_names_everything_that_moves_a_number() {
+    let a = serde_json::to_string(&Suite::MathSat.identity(4, false)).unwrap();
+    assert_eq!(a, r#"{"suite":"math_sat","shots":4,"shots_version":1,"rules_version":1,"authors":false}"#);
+    assert_ne!(Suite::MathSat.identity(4, false), Suite::MathSat.identity(4, true));
+}
+
+#[test]
+fn every_gold_answer_can_be_given_and_another_items_cannot() {
+    for suite in Suite::ALL {
+        let Some(text) = benchmark(suite) else { continue };
+        let (items, problems) = suite.read(&text);
+        for problem in &problems {
+            println!("{suite} {problem}");
+        }
+        assert_eq!(problems, [], "{suite}");
+        assert!(items.len() <= suite.items() && !items.is_empty());
+        let (mut lost, mut mistaken) = (0, Vec::new());
+        for (item, other) in items.iter().zip(items.iter().skip(1)) {
+            let own = suite.response("We think about it.", &item.gold);
+            lost += usize::from(suite.judge(&own, item, true).verdict != Verdict::Correct);
+            if item.gold != other.gold {
+                let judged = suite.judge(&suite.response("We think about it.", &other.gold), item, false);
+                if judged.verdict == Verdict::Correct {
+                    mistaken.push(format!("{} `{}` for `{}` by {}", item.id, other.gold, item.gold, judged.rule));
+                }
+            }
+        }
+        println!("{suite}: {} items, {lost} can't be right under the authors' rules", items.len());
+        assert_eq!(mistaken, [] as [String; 0], "{suite}");
+    }
+}
