@@ -7,6 +7,7 @@
 pub mod mix;
 #[cfg(feature = "engine")]
 pub mod shards;
+pub mod source;
 pub mod tokenizer;
 pub mod world;
 
@@ -14,4 +15,5 @@ pub mod world;
 pub use mix::{Mix, MixError, RowBatch};
 #[cfg(feature = "engine")]
 pub use shards::{Shards, ShardsError};
+pub use source::{Document, Source, SourceError};
 pub use tokenizer::{Tokenizer, TokenizerError, WordTokenizer};
