@@ -88,6 +88,11 @@ impl Mix {
         (self.rows.len() / self.batch_rows) as u64
     }
 
+    /// Size of the largest vocabulary among the corpora.
+    pub fn vocab(&self) -> usize {
+        self.corpora.iter().map(Shards::vocab).max().unwrap_or(0)
+    }
+
     /// Tokens that the run reads of each corpus, in mixture order.
     pub fn realised(&self) -> Vec<Tokens> {
         let mut tokens = vec![Tokens(0); self.corpora.len()];

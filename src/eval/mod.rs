@@ -1,1 +1,14 @@
-//! (in progress)
+//! One scorer for every model: base, mid-trained, before, during and after RL.
+//!
+//! Each benchmark is answered greedily and, if asked for, by sampling. Outcomes are kept per item, so that two models can
+//! be compared item by item.
+
+pub mod paired;
+pub mod passk;
+pub mod scorer;
+pub mod tally;
+
+pub use paired::{PairedError, Pairing, mcnemar};
+pub use passk::{PassError, pass_at_k};
+pub use scorer::{EvalError, evaluate};
+pub use tally::{BenchmarkResult, Evaluation, Item, Row, Shares, Spread};

@@ -15,6 +15,17 @@ pub enum Architecture {
     Qwen3,
 }
 
+impl Architecture {
+    /// As `model_type` in `config.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Architecture::Llama => "llama",
+            Architecture::Qwen2 => "qwen2",
+            Architecture::Qwen3 => "qwen3",
+        }
+    }
+}
+
 /// Pre-RMSNorm decoder with rotary positions (rotate-half), grouped-query attention and a SwiGLU feed-forward.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelShape {

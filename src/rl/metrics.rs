@@ -124,6 +124,7 @@ impl RlMetrics {
             ("clip_fraction", self.clip_fraction),
             ("clip_fraction_lower", self.clip_fraction_lower),
             ("approx_kl", self.approx_kl),
+            ("first_ratio_off_one", self.first_ratio_off_one),
             ("tokens", self.tokens as f64),
         ]);
         rows

@@ -10,6 +10,9 @@ pub mod reward;
 pub mod rollout;
 pub mod trainer;
 
+#[cfg(test)]
+mod tests;
+
 pub use metrics::{PhaseSeconds, RlMetrics};
 pub use rollout::{Rollout, RolloutGroup};
 pub use trainer::{RlError, RlTrainer};

@@ -76,7 +76,8 @@ pub fn sample_groups(
         eos: tokenizer.eos(),
         banned: tokenizer.pad().into_iter().collect(),
     };
-    let asked: Vec<Prompt> = prompts.iter().map(|ids| Prompt { ids: ids.clone(), samples: recipe.group_size }).collect();
+    let asked: Vec<Prompt> =
+        prompts.iter().map(|ids| Prompt { ids: ids.clone(), samples: recipe.group_size }).collect();
     let draw = |prompt: usize, sample: usize| stream.at(&[step, prompt as u64, sample as u64]);
     let completions = generate(policy, &asked, &sampling, &draw, threads);
     prompts

@@ -89,14 +89,14 @@ fn last_answer_number(text: &str) -> Option<&str> {
 /// The rest of the line after the last `####`.
 fn after_hashes(text: &str) -> Option<&str> {
     let start = text.rfind("####")? + "####".len();
-    text[start..].lines().next().map(|line| unwrapped(line.trim()))
+    unwrapped(text[start..].lines().next()?)
 }
 
 /// What stands between `final answer is` and the first `I hope`.
 fn hoped(text: &str) -> Option<&str> {
     let end = text.find("I hope")?;
     let start = text[..end].rfind("final answer is")? + "final answer is".len();
-    Some(unwrapped(text[start..end].trim_start_matches(':').trim()))
+    unwrapped(text[start..end].trim_start_matches(':'))
 }
 
 /// The rest of the sentence after the last `answer is`.
@@ -105,16 +105,16 @@ fn last_answer_is(text: &str) -> Option<&str> {
     let line = text[start..].trim_start_matches(':').trim_start().lines().next()?;
     let math = line.strip_prefix('$').and_then(|inner| Some(&line[..inner.find('$')? + 2]));
     let sentence = math.unwrap_or_else(|| &line[..line.find(". ").unwrap_or(line.len())]);
-    Some(unwrapped(sentence.trim()))
+    unwrapped(sentence)
 }
 
-/// Without a full stop at the end and without the dollars around the whole.
-fn unwrapped(text: &str) -> &str {
+/// Without a full stop at the end and without the dollars around the whole; none if nothing is left.
+fn unwrapped(text: &str) -> Option<&str> {
+    let text = text.trim();
     let text = text.strip_suffix('.').unwrap_or(text).trim();
-    match text.strip_prefix('$').and_then(|inner| inner.strip_suffix('$')) {
-        Some(inner) if !inner.contains('$') => inner.trim(),
-        _ => text,
-    }
+    let inner = text.strip_prefix('$').and_then(|inner| inner.strip_suffix('$'));
+    let text = inner.filter(|inner| !inner.contains('$')).unwrap_or(text).trim();
+    (!text.is_empty()).then_some(text)
 }
 
 /// The last decimal number. Commas may group its digits; a minus sign belongs to it unless something is subtracted from.
@@ -266,6 +266,7 @@ mod tests {
                 ("The answer is 1.5. So 3 is wrong", Some("1.5")),
                 ("the answer is 1. No, the answer is 2 apples.", Some("2 apples")),
                 ("it costs 3 or 1,234.50 dollars", Some("1,234.50")),
+                ("We get 4. The answer is", Some("4")),
                 ("I hope so", None),
             ],
         );

@@ -1,19 +1,9 @@
 //! Extraction, then equality.
 
 use super::extract::extract;
+use super::verdict::Verdict;
+use super::verify;
 use crate::recipe::template::Extract;
-use serde::{Deserialize, Serialize};
-
-/// What became of a response. `NoAnswer` and `GaveUp` are kept apart from `Wrong` so that a broken template or a
-/// checker out of its depth shows in the metrics instead of looking like a weak model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    Correct,
-    Wrong,
-    NoAnswer,
-    GaveUp,
-}
 
 /// A verdict with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +28,7 @@ pub fn judge(response: &str, gold: &str, rule: Extract) -> Judgement {
             let gold = gold.trim().trim_matches(['(', ')', '.']);
             (right_if(answer.eq_ignore_ascii_case(gold)), "letter")
         }
-        _ => equal(gold, answer),
+        _ => verify::equal(gold, answer),
     };
     Judgement { verdict, rule, answer: Some(answer.to_string()) }
 }
@@ -55,10 +45,6 @@ fn integer(text: &str) -> (bool, &str) {
     (digits.len() < text.len() && !shortest.is_empty(), shortest)
 }
 
-fn equal(gold: &str, answer: &str) -> (Verdict, &'static str) {
-    (right_if(gold.trim() == answer.trim()), "same-text")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,7 +58,6 @@ mod tests {
         assert_eq!(verdict("answer is -7", "7"), Verdict::Wrong);
         assert_eq!(verdict("answer is 8 .", "7"), Verdict::Wrong);
         assert_eq!(verdict("it is 7 .", "7"), Verdict::NoAnswer);
-        assert_eq!(serde_json::to_string(&Verdict::GaveUp).unwrap(), "\"gave-up\"");
     }
 
     #[test]
@@ -83,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_judgement_keeps_the_answer_it_judged() {
-        let judged = judge(r"thus \boxed{x}", "x", Extract::LastBoxed);
-        assert_eq!((judged.verdict, judged.answer.as_deref()), (Verdict::Correct, Some("x")));
+        let judged = judge(r"thus \boxed{\frac{1}{2}}", "0.5", Extract::LastBoxed);
+        assert_eq!((judged.verdict, judged.answer.as_deref()), (Verdict::Correct, Some(r"\frac{1}{2}")));
     }
 }

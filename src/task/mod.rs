@@ -6,11 +6,15 @@
 pub mod extract;
 pub mod judge;
 pub mod problem;
+pub mod score;
 pub mod suite;
 pub mod template;
+pub mod verdict;
+pub mod verify;
 
 pub use extract::extract;
-pub use judge::{Judgement, Verdict, judge};
+pub use judge::{Judgement, judge};
 pub use problem::Problem;
 pub use suite::Suite;
 pub use template::{Ending, Response, prompt_ids, render, respond};
+pub use verdict::Verdict;

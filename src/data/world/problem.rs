@@ -94,9 +94,9 @@ impl Story {
         let labelled = world.changes_per_event > 1;
         let mut value = start;
         let mut events = Vec::with_capacity(difficulty);
-        for index in 0..difficulty {
+        while events.len() < difficulty {
             let event = if labelled {
-                labelled_event(world, LABELS[index], value, rng)
+                labelled_event(world, LABELS[events.len()], value, rng)
             } else {
                 sentence_event(world, name, object, value, rng)
             };

@@ -1,6 +1,6 @@
 //! When an extracted answer is right: the paper's rules 1 to 4, on top of the equality of mathematical expressions.
 
-use crate::task::Verdict;
+use crate::task::{Verdict, verify};
 
 /// What the paper calls "within 1e-3".
 const NUMBERS: f64 = 1e-3;
@@ -15,8 +15,7 @@ fn right_if(right: bool) -> Verdict {
 
 /// Rule 3: equal mathematical expressions, without the dollars around either.
 pub(super) fn expression(gold: &str, answer: &str) -> Outcome {
-    let (gold, answer) = (undollared(gold), undollared(answer));
-    (right_if(bare(gold) == bare(answer)), "same-text")
+    verify::equal(undollared(gold), undollared(answer))
 }
 
 /// Without one pair of dollars around the whole.

@@ -1,0 +1,217 @@
+//! The engine against transformers and torch: logits, log-probabilities, every gradient, greedy tokens.
+//!
+//! The vectors lie in `tests/vectors`, or in the folder that `ABLATE_VECTORS` names (same layout, other models).
+
+use ablate::model::{Batch, Decoder, NO_TARGET, Params, Prompt, Sampling, generate, weights};
+use ablate::recipe::Seed;
+use safetensors::SafeTensors;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+struct Case {
+    name: String,
+    decoder: Decoder,
+    floats: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    ints: BTreeMap<String, (Vec<usize>, Vec<u32>)>,
+}
+
+fn cases() -> Vec<Case> {
+    let root = std::env::var_os("ABLATE_VECTORS").map_or_else(|| PathBuf::from("tests/vectors"), PathBuf::from);
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(root.join("models")).unwrap().map(|e| e.unwrap().path()).collect();
+    folders.sort();
+    folders.into_iter().map(|folder| read(folder)).collect()
+}
+
+fn read(folder: PathBuf) -> Case {
+    let bytes = std::fs::read(folder.join("case.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let (mut floats, mut ints) = (BTreeMap::new(), BTreeMap::new());
+    for (name, tensor) in tensors.iter() {
+        let (shape, data) = (tensor.shape().to_vec(), tensor.data());
+        match tensor.dtype() {
+            safetensors::Dtype::F32 => {
+                let values = data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+                floats.insert(name.to_string(), (shape, values));
+            }
+            safetensors::Dtype::I64 => {
+                let values = data.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as u32).collect();
+                ints.insert(name.to_string(), (shape, values));
+            }
+            safetensors::Dtype::I32 => {
+                let values = data.chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().unwrap()) as u32).collect();
+                ints.insert(name.to_string(), (shape, values));
+            }
+            other => panic!("{name} is {other:?}"),
+        }
+    }
+    let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+    Case { name, decoder: weights::load(&folder).unwrap(), floats, ints }
+}
+
+/// Rows of equal length as one batch: targets are the next tokens, none at the end of a row.
+fn next_token(shape: &[usize], ids: &[u32]) -> (Vec<u32>, Vec<usize>) {
+    let targets = ids.chunks_exact(shape[1]).flat_map(|row| row[1..].iter().copied().chain([NO_TARGET])).collect();
+    (targets, (0..=shape[0]).map(|row| row * shape[1]).collect())
+}
+
+/// Largest difference, relative to the largest reference value.
+fn relative(ours: &[f32], reference: &[f32]) -> f32 {
+    assert_eq!(ours.len(), reference.len());
+    let scale = reference.iter().fold(0.0f32, |max, value| max.max(value.abs()));
+    ours.iter().zip(reference).fold(0.0f32, |max, (a, b)| max.max((a - b).abs())) / scale
+}
+
+#[test]
+fn logits_and_logprobs_equal_the_vectors() {
+    for case in cases() {
+        let (shape, ids) = &case.ints["input_ids"];
+        let (targets, starts) = next_token(shape, ids);
+        let logits = case.decoder.logits(ids, &starts);
+        let error = relative(&logits, &case.floats["logits"].1);
+        assert!(error < 1e-5, "{}: logits differ by {error}", case.name);
+        let scores = case.decoder.scores(Batch { ids, targets: &targets, starts: &starts }, 1);
+        let ours: Vec<f32> =
+            scores.logprob.chunks_exact(shape[1]).flat_map(|row| row[..shape[1] - 1].iter().copied()).collect();
+        let error = relative(&ours, &case.floats["token_logprobs"].1);
+        assert!(error < 1e-5, "{}: log-probs differ by {error}", case.name);
+    }
+}
+
+fn mean_gradient(decoder: &Decoder, shape: &[usize], ids: &[u32], threads: usize) -> (f64, Params) {
+    let (targets, starts) = next_token(shape, ids);
+    let count = (shape[0] * (shape[1] - 1)) as f32;
+    let mut grads = Params::zeros_like(decoder.params());
+    let batch = Batch { ids, targets: &targets, starts: &starts };
+    let objective = |_: std::ops::Range<usize>, _: &[f32], d: &mut [f32]| d.fill(-1.0 / count);
+    let scores = decoder.gradient(batch, threads, &objective, &mut grads);
+    (-scores.logprob.iter().map(|x| *x as f64).sum::<f64>() / count as f64, grads)
+}
+
+#[test]
+fn every_gradient_equals_the_vectors_and_reaches_its_parameter() {
+    for case in cases() {
+        let (shape, ids) = &case.ints["input_ids"];
+        let (_, grads) = mean_gradient(&case.decoder, shape, ids, 1);
+        for info in grads.infos() {
+            let ours = grads.get(&info.name);
+            let error = relative(ours, &case.floats[&format!("grad.{}", info.name)].1);
+            assert!(error < 1e-4, "{}: the gradient of {} differs by {error}", case.name, info.name);
+            assert!(ours.iter().all(|value| value.is_finite()) && ours.iter().any(|value| *value != 0.0));
+        }
+    }
+}
+
+#[test]
+fn twenty_adamw_steps_equal_the_vectors() {
+    for mut case in cases() {
+        let (shape, ids) = &case.ints["train_batches"];
+        let (rows, length) = (shape[1], shape[2]);
+        let config: serde_json::Value = serde_json::from_slice(
+            &std::fs::read(vectors().join("models").join(&case.name).join("case.json")).unwrap(),
+        )
+        .unwrap();
+        let adamw = &config["adamw"];
+        let value = |name: &str| adamw[name].as_f64().unwrap();
+        let (b1, b2) = (adamw["betas"][0].as_f64().unwrap(), adamw["betas"][1].as_f64().unwrap());
+        let (mut m, mut v) =
+            (vec![0.0f64; case.decoder.params().flat().len()], vec![0.0f64; case.decoder.params().flat().len()]);
+        for (step, batch) in ids.chunks_exact(rows * length).enumerate() {
+            let (loss, grads) = mean_gradient(&case.decoder, &[rows, length], batch, 1);
+            let expected = config["train_losses"][step].as_f64().unwrap();
+            assert!(
+                (loss - expected).abs() < 1e-4 * expected,
+                "{} step {step}: loss {loss}, not {expected}",
+                case.name
+            );
+            let norm = grads.flat().iter().map(|g| (*g as f64).powi(2)).sum::<f64>().sqrt();
+            let scale = (value("max_grad_norm") / (norm + 1e-6)).min(1.0);
+            case.decoder.update(|params| {
+                for (index, (weight, grad)) in params.flat_mut().iter_mut().zip(grads.flat()).enumerate() {
+                    let g = *grad as f64 * scale;
+                    m[index] = b1 * m[index] + (1.0 - b1) * g;
+                    v[index] = b2 * v[index] + (1.0 - b2) * g * g;
+                    let t = step as i32 + 1;
+                    let (m_hat, v_hat) = (m[index] / (1.0 - b1.powi(t)), v[index] / (1.0 - b2.powi(t)));
+                    let decayed = *weight as f64 * (1.0 - value("lr") * value("weight_decay"));
+                    *weight = (decayed - value("lr") * m_hat / (v_hat.sqrt() + value("eps"))) as f32;
+                }
+            });
+        }
+        for info in case.decoder.params().infos() {
+            let error =
+                relative(case.decoder.params().get(&info.name), &case.floats[&format!("after20.{}", info.name)].1);
+            assert!(error < 1e-4, "{}: {} differs by {error} after twenty steps", case.name, info.name);
+        }
+    }
+}
+
+fn vectors() -> PathBuf {
+    std::env::var_os("ABLATE_VECTORS").map_or_else(|| PathBuf::from("tests/vectors"), PathBuf::from)
+}
+
+const UNSTOPPED: u32 = u32::MAX - 1;
+
+#[test]
+fn greedy_tokens_equal_the_vectors() {
+    for case in cases() {
+        let (shape, ids) = &case.ints["greedy"];
+        let prompt = 8;
+        let sampling = Sampling { temperature: 0.0, max_new: shape[1] - prompt, eos: UNSTOPPED, banned: vec![] };
+        let prompts = [Prompt { ids: ids[..prompt].to_vec(), samples: 1 }];
+        let draw = |_: usize, _: usize| Seed(0).stream("test").at(&[]);
+        let completions = generate(&case.decoder, &prompts, &sampling, &draw, 1);
+        assert_eq!(completions[0][0].tokens, ids[prompt..], "{}", case.name);
+    }
+}
+
+#[test]
+fn sampling_gives_the_trainers_logprobs_to_the_bit_at_any_batch_size_vectors() {
+    for case in cases() {
+        let vocab = case.decoder.shape().vocab as u64;
+        let mut rng = Seed(1).stream("test").at(&[]);
+        let prompts: Vec<Prompt> = (0..32)
+            .map(|index| Prompt { ids: (0..5 + index % 7).map(|_| rng.below(vocab) as u32).collect(), samples: 3 })
+            .collect();
+        let sampling = Sampling { temperature: 1.0, max_new: 21, eos: 3, banned: vec![] };
+        let draw = |prompt: usize, sample: usize| Seed(2).stream("rollout").at(&[prompt as u64, sample as u64]);
+        let together = generate(&case.decoder, &prompts, &sampling, &draw, 1);
+        assert_eq!(together, generate(&case.decoder, &prompts, &sampling, &draw, 3), "{}: threads", case.name);
+        for (index, prompt) in prompts.iter().enumerate() {
+            let draw = |_: usize, sample: usize| draw(index, sample);
+            let alone = generate(&case.decoder, std::slice::from_ref(prompt), &sampling, &draw, 1);
+            assert_eq!(alone[0], together[index], "{}: batch of one", case.name);
+        }
+        // All completions scored by the trainer in one packed batch.
+        let (mut ids, mut targets, mut starts, mut expected) = (vec![], vec![], vec![0], vec![]);
+        for (prompt, completions) in prompts.iter().zip(&together) {
+            for completion in completions {
+                let row: Vec<u32> = prompt.ids.iter().chain(&completion.tokens).copied().collect();
+                ids.extend(&row[..row.len() - 1]);
+                targets.extend(vec![NO_TARGET; prompt.ids.len() - 1]);
+                targets.extend(&completion.tokens);
+                expected.extend(vec![0.0; prompt.ids.len() - 1]);
+                expected.extend(&completion.logprobs);
+                starts.push(ids.len());
+            }
+        }
+        let scores = case.decoder.scores(Batch { ids: &ids, targets: &targets, starts: &starts }, 1);
+        for (index, (ours, sampled)) in scores.logprob.iter().zip(&expected).enumerate() {
+            assert_eq!(ours.to_bits(), sampled.to_bits(), "{}: position {index}: {ours} and {sampled}", case.name);
+        }
+        let three = case.decoder.scores(Batch { ids: &ids, targets: &targets, starts: &starts }, 3);
+        assert_eq!(scores, three);
+    }
+}
+
+#[test]
+fn gradients_do_not_depend_on_threads_vectors() {
+    for case in cases() {
+        let mut rng = Seed(3).stream("test").at(&[]);
+        let ids: Vec<u32> = (0..24 * 100).map(|_| rng.below(case.decoder.shape().vocab as u64) as u32).collect();
+        let (one_loss, one) = mean_gradient(&case.decoder, &[24, 100], &ids, 1);
+        let (many_loss, many) = mean_gradient(&case.decoder, &[24, 100], &ids, 3);
+        assert_eq!(one_loss.to_bits(), many_loss.to_bits());
+        assert!(one.flat().iter().zip(many.flat()).all(|(a, b)| a.to_bits() == b.to_bits()), "{}", case.name);
+    }
+}
