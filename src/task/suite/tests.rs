@@ -81,6 +81,7 @@ fn identity_names_everything_that_moves_a_number() {
 
 #[test]
 fn every_gold_answer_can_be_given_and_another_items_cannot() {
+    let mut mistaken = Vec::new();
     for suite in Suite::ALL {
         let Some(text) = benchmark(suite) else { continue };
         let (items, problems) = suite.read(&text);
@@ -89,18 +90,34 @@ fn every_gold_answer_can_be_given_and_another_items_cannot() {
         }
         assert_eq!(problems, [], "{suite}");
         assert!(items.len() <= suite.items() && !items.is_empty());
-        let (mut lost, mut mistaken) = (0, Vec::new());
-        for (item, other) in items.iter().zip(items.iter().skip(1)) {
-            let own = suite.response("We think about it.", &item.gold);
-            lost += usize::from(suite.judge(&own, item, true).verdict != Verdict::Correct);
-            if item.gold != other.gold {
-                let judged = suite.judge(&suite.response("We think about it.", &other.gold), item, false);
-                if judged.verdict == Verdict::Correct {
-                    mistaken.push(format!("{} `{}` for `{}` by {}", item.id, other.gold, item.gold, judged.rule));
-                }
+        let answered = |gold: &str| suite.response("We think about it.", gold);
+        let lost =
+            items.iter().filter(|item| suite.judge(&answered(&item.gold), item, true).verdict != Verdict::Correct);
+        println!("{suite}: {} items, {} can't be right under the authors' rules", items.len(), lost.count());
+        for (item, other) in items.iter().zip(items.iter().skip(1)).filter(|(item, other)| item.gold != other.gold) {
+            let judged = suite.judge(&answered(&other.gold), item, false);
+            if judged.verdict == Verdict::Correct {
+                mistaken.push(format!("{}: `{}` for `{}`", item.id, other.gold, item.gold));
             }
         }
-        println!("{suite}: {} items, {lost} can't be right under the authors' rules", items.len());
-        assert_eq!(mistaken, [] as [String; 0], "{suite}");
+    }
+    // Neighbours whose answers really are the same.
+    mistaken.retain(|text| !["math500-0022: `x=5` for `5`"].contains(&text.as_str()));
+    assert_eq!(mistaken, [] as [String; 0]);
+}
+
+#[test]
+fn an_answer_off_by_one_is_wrong() {
+    for suite in Suite::ALL {
+        let Some(text) = benchmark(suite) else { continue };
+        let mut numeric = 0;
+        for item in suite.read(&text).0 {
+            if let Some(value) = item.gold.parse::<f64>().ok().filter(|value| value.abs() < 1e5) {
+                let response = suite.response("We think about it.", &format!("{}", value + 1.0));
+                assert_eq!(suite.judge(&response, &item, false).verdict, Verdict::Wrong, "{}: {response}", item.id);
+                numeric += 1;
+            }
+        }
+        println!("{suite}: {numeric} numbers");
     }
 }

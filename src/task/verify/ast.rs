@@ -213,8 +213,16 @@ impl Arena {
         };
         let children: &[Id] = match node {
             Negate(a) | Call(_, a) | Degrees(a, _) | Percent(a) => &[a],
-            Add(a, b) | Subtract(a, b) | Multiply(a, b) | Divide(a, b) | Power(a, b) | PlusMinus(a, b, _)
-            | Root(a, b) | LogBase(a, b) | Binomial(a, b) | Apply(a, b) => &[a, b],
+            Add(a, b)
+            | Subtract(a, b)
+            | Multiply(a, b)
+            | Divide(a, b)
+            | Power(a, b)
+            | PlusMinus(a, b, _)
+            | Root(a, b)
+            | LogBase(a, b)
+            | Binomial(a, b)
+            | Apply(a, b) => &[a, b],
             Many(_, first, len) => &self.children[first as usize..(first + len) as usize],
             _ => &[],
         };

@@ -250,15 +250,14 @@ impl Comparison<'_> {
         match arena.node(id) {
             Node::Variable(_) | Node::Euler | Node::Imaginary => true,
             Node::Apply(_, argument) => match self.kind(argument) {
-                Some(Many::List) => {
-                    arena.many(argument).iter().all(|&a| matches!(arena.node(a), Node::Variable(_)))
-                }
+                Some(Many::List) => arena.many(argument).iter().all(|&a| matches!(arena.node(a), Node::Variable(_))),
                 _ => matches!(arena.node(argument), Node::Variable(_)),
             },
             Node::Multiply(..) => {
                 let range = arena.first[id as usize]..=id;
                 let angle = |n: Node| matches!(n, Node::Variable(v) if matches!(&*arena.names[v as usize], "angle" | "triangle"));
-                let plain = |n: Node| matches!(n, Node::Variable(_) | Node::Multiply(..) | Node::Euler | Node::Imaginary);
+                let plain =
+                    |n: Node| matches!(n, Node::Variable(_) | Node::Multiply(..) | Node::Euler | Node::Imaginary);
                 range.clone().any(|n| angle(arena.node(n))) && range.clone().all(|n| plain(arena.node(n)))
             }
             _ => false,

@@ -39,9 +39,7 @@ fn pi_long() -> &'static BigInt {
 
 fn ln2_long() -> &'static BigInt {
     static LN2: OnceLock<BigInt> = OnceLock::new();
-    LN2.get_or_init(|| {
-        inverse_series(26, 18, true) - inverse_series(4801, 2, true) + inverse_series(8749, 8, true)
-    })
+    LN2.get_or_init(|| inverse_series(26, 18, true) - inverse_series(4801, 2, true) + inverse_series(8749, 8, true))
 }
 
 pub fn pi() -> Result<Ball, Stop> {

@@ -1,10 +1,10 @@
 //! One pass over a tree: its value at a point, or in a prime field.
 
 use super::ast::{Arena, Function, Id, Node};
+use super::ball::Ball;
 use super::budget::{MAX_BITS, Meter, Stop};
 use super::elementary;
 use super::value::{Context, Value, integer};
-use super::ball::Ball;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{Signed, ToPrimitive, Zero};

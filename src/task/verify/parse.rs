@@ -211,7 +211,9 @@ impl<'t, 'a> Parser<'t, 'a> {
         if whole && self.peek_command("frac") && !self.after_scripted() {
             let right = self.postfixed()?;
             let proper = match self.arena.node(right) {
-                Node::Divide(a, b) => matches!((self.arena.node(a), self.arena.node(b)), (Node::Number(_), Node::Number(_))),
+                Node::Divide(a, b) => {
+                    matches!((self.arena.node(a), self.arena.node(b)), (Node::Number(_), Node::Number(_)))
+                }
                 _ => false,
             };
             return self.arena.push(if proper { Node::Add(left, right) } else { Node::Multiply(left, right) });

@@ -187,8 +187,7 @@ impl Parser<'_, '_> {
             }
             "lfloor" | "lceil" => {
                 let inner = self.bracketed()?;
-                let (close, f) =
-                    if name == "lfloor" { ("rfloor", Function::Floor) } else { ("rceil", Function::Ceil) };
+                let (close, f) = if name == "lfloor" { ("rfloor", Function::Floor) } else { ("rceil", Function::Ceil) };
                 if !self.token().is_some_and(|t| t.is_command(close)) {
                     return Err(Stop::Syntax);
                 }

@@ -70,13 +70,7 @@ fn stopped(stop: Stop) -> Outcome {
 
 impl<'o> Comparison<'o> {
     pub fn new(options: &'o Options) -> Comparison<'o> {
-        Comparison {
-            arena: Arena::default(),
-            meter: Meter::new(),
-            options,
-            decimal: false,
-            constants: HashMap::new(),
-        }
+        Comparison { arena: Arena::default(), meter: Meter::new(), options, decimal: false, constants: HashMap::new() }
     }
 
     fn point(&self, item: Item, number: u32, sort: Sort) -> Point {
@@ -266,7 +260,8 @@ impl<'o> Comparison<'o> {
     fn by_structure(&mut self, a: Item, b: Item) -> Outcome {
         let arena = &self.arena;
         let (p, q) = (arena.first[a.id as usize], arena.first[b.id as usize]);
-        let same = a.plus() == b.plus() && a.id - p == b.id - q && (0..=a.id - p).all(|k| alike(arena, p + k, q + k, p, q));
+        let same =
+            a.plus() == b.plus() && a.id - p == b.id - q && (0..=a.id - p).all(|k| alike(arena, p + k, q + k, p, q));
         if same { Equal(Rule::Structure) } else { Different(Rule::Structure) }
     }
 }

@@ -160,7 +160,9 @@ fn is_unit_word(t: &Token<'_>) -> bool {
     }
     let upper = t.s.bytes().all(|b| b.is_ascii_uppercase());
     let product = t.s.len() <= 3 || (upper && t.s.len() <= 5);
-    t.text || !product || (t.s.len() > 1 && t.gap && is_measure(&unit(&t.s.to_lowercase())))
+    t.text
+        || !product
+        || (t.s.len() > 1 && t.gap && is_measure(&unit(&t.s.to_lowercase())))
         || matches!(&*t.s, "cm" | "mm" | "km" | "kg" | "ft")
 }
 
@@ -264,7 +266,8 @@ pub fn compatible(a: Option<&str>, b: Option<&str>) -> Option<bool> {
         (None, None) => Some(true),
         (Some(a), Some(b)) if a == b => Some(true),
         (Some(a), Some(b)) => {
-            let measured = |u: &str| u.split(' ').all(|w| w == "per" || w.starts_with('^') || w == "-" || is_measure(w));
+            let measured =
+                |u: &str| u.split(' ').all(|w| w == "per" || w.starts_with('^') || w == "-" || is_measure(w));
             (!(measured(a) && measured(b))).then_some(false)
         }
         _ => Some(false),
