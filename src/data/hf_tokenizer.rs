@@ -78,8 +78,11 @@ impl SpecialTokens {
 }
 
 impl HfTokenizer {
-    /// From a model's folder, or from a `tokenizer.json` with whatever stands beside it.
+    /// From a model's folder, from a `tokenizer.json` with whatever stands beside it, or from a GGUF file.
     pub fn load(place: &Path) -> Result<HfTokenizer, HfTokenizerError> {
+        if place.extension().is_some_and(|ending| ending == "gguf") {
+            return HfTokenizer::from_gguf(place);
+        }
         let path = if place.is_dir() { place.join("tokenizer.json") } else { place.to_path_buf() };
         let read = |path: &Path| {
             std::fs::read(path).map_err(|source| HfTokenizerError::Io { path: path.to_path_buf(), source })

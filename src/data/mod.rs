@@ -3,6 +3,9 @@
 //! Everything here is integer arithmetic on addressed random streams, so a corpus is the same bytes on every machine.
 //! Rows are packed from whole corpora; nothing is padded.
 
+pub mod contamination;
+#[cfg(feature = "engine")]
+mod gguf_tokenizer;
 #[cfg(feature = "engine")]
 pub mod hf_tokenizer;
 #[cfg(feature = "engine")]
