@@ -19,7 +19,7 @@ pub(super) fn expression(gold: &str, answer: &str) -> Outcome {
 }
 
 /// Without one pair of dollars around the whole.
-fn undollared(text: &str) -> &str {
+pub(super) fn undollared(text: &str) -> &str {
     let text = text.trim();
     match text.strip_prefix('$').and_then(|inner| inner.strip_suffix('$')) {
         Some(inner) if !inner.contains('$') => inner.trim(),

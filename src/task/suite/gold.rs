@@ -3,9 +3,9 @@
 //! A gold answer that its own suite would not accept, written out as the examples are, can never be answered; such items
 //! are found when the file is read and reported by id, and never lower an accuracy in silence.
 
-use super::equality::number;
+use super::equality::{number, undollared};
 use super::{Equality, Suite};
-use crate::task::{Problem, Verdict};
+use crate::task::{Problem, Verdict, verify};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -33,10 +33,10 @@ impl fmt::Display for GoldProblem {
 pub enum LoadError {
     #[error("failed to read {}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
-    #[error("failed to load {suite} from {}: {} of its items can't be used, first {}", path.display(), problems.len(), problems[0])]
-    Golds { suite: Suite, path: PathBuf, problems: Vec<GoldProblem> },
-    #[error("failed to load {suite} from {}: there is no item in it", path.display())]
-    Empty { suite: Suite, path: PathBuf },
+    #[error("failed to load the problems of {}: {} of them can't be used, first {}", path.display(), problems.len(), problems[0])]
+    Golds { path: PathBuf, problems: Vec<GoldProblem> },
+    #[error("failed to load the problems of {}: there are none", path.display())]
+    Empty { path: PathBuf },
 }
 
 #[derive(Deserialize)]
@@ -46,43 +46,71 @@ struct Line {
     answer: String,
 }
 
+/// The problems of a file that belongs to no suite, as RL prompts do: gold answers as they are written, each of which the
+/// checker of mathematical answers must be able to read.
+pub fn load_problems(path: &Path) -> Result<Vec<Problem>, LoadError> {
+    let defect = |item: &Problem| verify::check_gold(&item.gold).err().map(|error| error.to_string());
+    whole(path, |text| read(text, |answer| answer.trim().to_string(), defect))
+}
+
+type Items = (Vec<Problem>, Vec<GoldProblem>);
+
+fn whole(path: &Path, read: impl Fn(&str) -> Items) -> Result<Vec<Problem>, LoadError> {
+    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Io { path: path.to_path_buf(), source })?;
+    let (items, problems) = read(&text);
+    if !problems.is_empty() {
+        return Err(LoadError::Golds { path: path.to_path_buf(), problems });
+    }
+    if items.is_empty() { Err(LoadError::Empty { path: path.to_path_buf() }) } else { Ok(items) }
+}
+
+fn read(text: &str, gold: impl Fn(&str) -> String, defect: impl Fn(&Problem) -> Option<String>) -> Items {
+    let (mut items, mut problems) = (Vec::new(), Vec::new());
+    let mut seen = BTreeSet::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let line_number = index + 1;
+        let parsed: Line = match serde_json::from_str(line) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                problems.push(GoldProblem { line: line_number, id: None, reason: error.to_string() });
+                continue;
+            }
+        };
+        let item = Problem { gold: gold(&parsed.answer), id: parsed.id, question: parsed.question };
+        let reason = if !seen.insert(item.id.clone()) {
+            Some("the id occurs twice".to_string())
+        } else if item.question.trim().is_empty() {
+            Some("the question is empty".to_string())
+        } else if item.gold.is_empty() {
+            Some("the gold answer is empty".to_string())
+        } else {
+            defect(&item)
+        };
+        match reason {
+            None => items.push(item),
+            Some(reason) => problems.push(GoldProblem { line: line_number, id: Some(item.id), reason }),
+        }
+    }
+    (items, problems)
+}
+
 impl Suite {
     /// The items of a file, in its order, with normalised gold answers. Any bad item is an error that lists them all.
     pub fn load(self, path: &Path) -> Result<Vec<Problem>, LoadError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| LoadError::Io { path: path.to_path_buf(), source })?;
-        let (items, problems) = self.read(&text);
-        if !problems.is_empty() {
-            return Err(LoadError::Golds { suite: self, path: path.to_path_buf(), problems });
-        }
-        if items.is_empty() {
-            return Err(LoadError::Empty { suite: self, path: path.to_path_buf() });
-        }
-        Ok(items)
+        whole(path, |text| self.read(text))
     }
 
     /// The usable items of a file's text, and what is wrong with the others.
     pub fn read(self, text: &str) -> (Vec<Problem>, Vec<GoldProblem>) {
-        let (mut items, mut problems) = (Vec::new(), Vec::new());
-        let mut seen = BTreeSet::new();
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let line_number = index + 1;
-            let parsed: Line = match serde_json::from_str(line) {
-                Ok(parsed) => parsed,
-                Err(error) => {
-                    problems.push(GoldProblem { line: line_number, id: None, reason: error.to_string() });
-                    continue;
-                }
-            };
-            let item = Problem { gold: self.gold(&parsed.answer), id: parsed.id, question: parsed.question };
-            let reason =
-                if seen.insert(item.id.clone()) { self.defect(&item) } else { Some("the id occurs twice".into()) };
-            match reason {
-                None => items.push(item),
-                Some(reason) => problems.push(GoldProblem { line: line_number, id: Some(item.id), reason }),
-            }
-        }
-        (items, problems)
+        read(text, |answer| self.gold(answer), |item| self.defect(item))
+    }
+
+    /// Ids of items whose gold answer can't be read as mathematics, so that only its own spelling is right. A model is
+    /// judged harder on them, which belongs beside an accuracy.
+    pub fn spelled(self, items: &[Problem]) -> Vec<&str> {
+        let compared = matches!(self.equality(), Equality::List | Equality::Expression | Equality::Ocw);
+        let unread = |item: &&Problem| compared && verify::check_gold(undollared(&item.gold)).is_err();
+        items.iter().filter(unread).map(|item| item.id.as_str()).collect()
     }
 
     /// The gold answer as it is compared: no unit in parentheses (ASDiv), no trailing `.0`, letters in upper case.
@@ -107,12 +135,6 @@ impl Suite {
 
     /// Why no response could be right, if so.
     fn defect(self, item: &Problem) -> Option<String> {
-        if item.question.trim().is_empty() {
-            return Some("the question is empty".into());
-        }
-        if item.gold.is_empty() {
-            return Some("the gold answer is empty".into());
-        }
         if self.equality() == Equality::Choice {
             // Two items of the SAT set write `(A. … B. …`.
             let marks =
@@ -177,11 +199,21 @@ mod tests {
     }
 
     #[test]
+    fn problems_of_no_suite_keep_their_gold_answers() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), r#"{"id":"a","question":"1/2+1/2?","answer":" 1.0"}"#).unwrap();
+        assert_eq!(load_problems(file.path()).unwrap()[0].gold, "1.0");
+        std::fs::write(file.path(), r#"{"id":"a","question":"1/0?","answer":"\\frac{1}{0}"}"#).unwrap();
+        let error = load_problems(file.path()).unwrap_err().to_string();
+        assert!(error.contains("line 1 (a)"), "{error}");
+    }
+
+    #[test]
     fn a_file_without_items_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(matches!(Suite::Gsm8k.load(file.path()), Err(LoadError::Empty { .. })));
         std::fs::write(file.path(), "{}\n").unwrap();
         let error = Suite::Gsm8k.load(file.path()).unwrap_err().to_string();
-        assert!(error.contains("1 of its items") && error.contains("line 1"), "{error}");
+        assert!(error.contains("1 of them") && error.contains("line 1"), "{error}");
     }
 }

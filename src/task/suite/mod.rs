@@ -18,7 +18,7 @@ mod shots;
 #[cfg(test)]
 mod tests;
 
-pub use gold::{GoldProblem, LoadError};
+pub use gold::{GoldProblem, LoadError, load_problems};
 pub use protocol::{BASE_MAX_NEW_TOKENS, BASE_PROTOCOL_SEED, RL_SUITES, base_protocol, rl_protocol};
 pub use shots::Shot;
 

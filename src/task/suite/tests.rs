@@ -94,6 +94,7 @@ fn every_gold_answer_can_be_given_and_another_items_cannot() {
         let lost =
             items.iter().filter(|item| suite.judge(&answered(&item.gold), item, true).verdict != Verdict::Correct);
         println!("{suite}: {} items, {} can't be right under the authors' rules", items.len(), lost.count());
+        println!("{suite}: only its own spelling is right for {:?}", suite.spelled(&items));
         for (item, other) in items.iter().zip(items.iter().skip(1)).filter(|(item, other)| item.gold != other.gold) {
             let judged = suite.judge(&answered(&other.gold), item, false);
             if judged.verdict == Verdict::Correct {
@@ -120,4 +121,25 @@ fn an_answer_off_by_one_is_wrong() {
         }
         println!("{suite}: {numeric} numbers");
     }
+}
+
+#[test]
+fn tmp_vectors() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors/verify.jsonl");
+    let mut tally = std::collections::BTreeMap::new();
+    for line in std::fs::read_to_string(path).unwrap().lines() {
+        let v: serde_json::Value = serde_json::from_str(line).unwrap();
+        let s = |n: &str| v[n].as_str().unwrap();
+        let suite: Suite = s("benchmark").parse().unwrap();
+        let item = Problem { id: "x".into(), question: String::new(), gold: suite.gold(s("gold")) };
+        let judged = suite.judge(s("response"), &item, false);
+        let expected = v["intended"].as_bool().unwrap();
+        let ok = (judged.verdict == Verdict::Correct) == expected;
+        let entry = tally.entry(suite).or_insert((0, 0, 0));
+        if ok { entry.0 += 1 } else if expected { entry.1 += 1 } else { entry.2 += 1 }
+        if !ok {
+            println!("{suite} {:?} gold {:?} response {:?} -> {:?}", s("kind"), item.gold, s("response"), judged);
+        }
+    }
+    println!("{tally:?}");
 }

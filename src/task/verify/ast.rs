@@ -124,6 +124,7 @@ pub mod flag {
     pub const PLAIN_LOG: u16 = 64;
     pub const IMAGINARY: u16 = 128;
     pub const CONSTANT: u16 = 256;
+    pub const ABS: u16 = 512;
 }
 
 #[derive(Debug, Default)]
@@ -206,6 +207,7 @@ impl Arena {
             Call(Function::Floor | Function::Ceil | Function::Factorial, _) | Binomial(..) => {
                 flag::INTEGER | flag::TRANSCENDENTAL
             }
+            Call(Function::Abs, _) => flag::ABS | flag::TRANSCENDENTAL,
             Call(Function::Log, _) => flag::PLAIN_LOG | flag::TRANSCENDENTAL,
             Call(..) | Root(..) | LogBase(..) => flag::TRANSCENDENTAL,
             Many(..) | Based(..) => flag::MANY,

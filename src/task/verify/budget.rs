@@ -39,11 +39,14 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Meter(u64);
 
-impl Meter {
-    pub fn new() -> Meter {
+impl Default for Meter {
+    /// A full one.
+    fn default() -> Meter {
         Meter(MAX_STEPS)
     }
+}
 
+impl Meter {
     /// Pays for an operation on numbers of `bits` bits.
     pub fn pay(&mut self, bits: u64) -> Result<(), Stop> {
         let limbs = bits / 64;

@@ -1,6 +1,6 @@
 //! Two answers of any shape: lists, sets, tuples, unions, matrices, relations, down to single values.
 
-use super::ast::{Id, Many, Node, Relation, flag};
+use super::ast::{Function, Id, Many, Node, Relation, flag};
 use super::rule::Rule;
 use super::scalar::{Comparison, Item, Outcome, Side};
 use Outcome::*;
@@ -201,7 +201,7 @@ impl Comparison<'_> {
         for &item in &x {
             let mut found = false;
             for (k, &other) in y.iter().enumerate() {
-                if (taken[k] && !set) || (found && taken[k]) {
+                if taken[k] && (found || !set) {
                     continue;
                 }
                 match self.same(item, other) {
@@ -223,44 +223,52 @@ impl Comparison<'_> {
         if taken.iter().all(|t| *t) { Equal(rule) } else { unknown.map_or(Different(rule), Unknown) }
     }
 
-    /// The value in `name = value` or `value = name`, and the set in `name ∈ set`; chains must agree with themselves.
+    /// The value in `name = value` or `value = name`, and the set in `name ∈ set`. Chains, and `3 + 2 = 5`, must agree
+    /// with themselves.
     fn prefixed(&mut self, id: Id) -> Option<Id> {
         let sides = self.arena.many(id).to_vec();
         let operators = self.arena.operators(id).to_vec();
+        let (first, last) = (*sides.first()?, *sides.last()?);
+        let free = |me: &Self, id: Id| !me.arena.has(id, flag::VARIABLE);
+        let named = self.is_name(first) || (free(self, last) && self.is_quantity(first));
         match operators.as_slice() {
-            [Relation::In] if self.is_name(sides[0]) => Some(sides[1]),
-            [Relation::Eq] if self.is_name(sides[0]) => Some(sides[1]),
-            [Relation::Eq] if matches!(self.arena.node(sides[1]), Node::Variable(_)) => {
-                (!self.arena.has(sides[0], flag::VARIABLE)).then_some(sides[0])
-            }
-            [Relation::Eq, rest @ ..] if rest.iter().all(|r| *r == Relation::Eq) && self.is_name(sides[0]) => {
-                let last = *sides.last()?;
-                let agree = sides[1..sides.len() - 1]
-                    .iter()
-                    .all(|&s| matches!(self.same(Item::new(s), Item::new(last)), Equal(_)));
+            [Relation::In | Relation::Eq] if named => Some(last),
+            [Relation::Eq] if self.is_name(last) && free(self, first) => Some(first),
+            _ if operators.iter().all(|r| *r == Relation::Eq) => {
+                let inner = if named { &sides[1..] } else { &sides[..] };
+                let known = named || sides.iter().all(|&s| free(self, s));
+                let agree = known
+                    && inner.iter().all(|&s| s == last || matches!(self.same(Item::new(s), Item::new(last)), Equal(_)));
                 agree.then_some(last)
             }
             _ => None,
         }
     }
 
-    /// `x`, `f(x)`, `f(x, y)` or `∠ABC`.
+    /// `x`, `f(x)`, `f(x, y)`, `(x, y)`.
     fn is_name(&self, id: Id) -> bool {
-        let arena = &self.arena;
-        match arena.node(id) {
-            Node::Variable(_) | Node::Euler | Node::Imaginary => true,
+        let plain = |id: Id| matches!(self.arena.node(id), Node::Variable(_) | Node::Euler | Node::Imaginary);
+        match self.arena.node(id) {
             Node::Apply(_, argument) => match self.kind(argument) {
-                Some(Many::List) => arena.many(argument).iter().all(|&a| matches!(arena.node(a), Node::Variable(_))),
-                _ => matches!(arena.node(argument), Node::Variable(_)),
+                Some(Many::List) => self.arena.many(argument).iter().all(|&a| plain(a)),
+                _ => plain(argument),
             },
-            Node::Multiply(..) => {
-                let range = arena.first[id as usize]..=id;
-                let angle = |n: Node| matches!(n, Node::Variable(v) if matches!(&*arena.names[v as usize], "angle" | "triangle"));
-                let plain =
-                    |n: Node| matches!(n, Node::Variable(_) | Node::Multiply(..) | Node::Euler | Node::Imaginary);
-                range.clone().any(|n| angle(arena.node(n))) && range.clone().all(|n| plain(arena.node(n)))
-            }
-            _ => false,
+            Node::Many(Many::Tuple(..), ..) => self.arena.many(id).iter().all(|&a| plain(a)),
+            _ => plain(id),
+        }
+    }
+
+    /// What may be said to have a constant value: `AB`, `|AB|`, `∠ABC`, `P(X = 3)`.
+    fn is_quantity(&self, id: Id) -> bool {
+        match self.arena.node(id) {
+            Node::Apply(name, argument) => self.is_name(name) && self.kind(argument) != Some(Many::List),
+            Node::Call(Function::Abs, inner) => self.is_quantity(inner),
+            _ => (self.arena.first[id as usize]..=id).all(|n| {
+                matches!(
+                    self.arena.node(n),
+                    Node::Variable(_) | Node::Multiply(..) | Node::Euler | Node::Imaginary | Node::Apply(..)
+                )
+            }),
         }
     }
 

@@ -46,10 +46,6 @@ pub fn pi() -> Result<Ball, Stop> {
     Ball::new(pi_long().clone(), -LONG, -(LONG as f64) + 8.0)
 }
 
-pub fn ln2() -> Result<Ball, Stop> {
-    Ball::new(ln2_long().clone(), -LONG, -(LONG as f64) + 8.0)
-}
-
 fn one() -> BigInt {
     BigInt::one() << BITS as u64
 }
@@ -201,4 +197,65 @@ pub fn angle(y: &Ball, x: &Ball) -> Result<Ball, Stop> {
     }
     sum.error = super::ball::log_add(sum.error, SERIES);
     guess.add(&sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ball::PRECISION;
+    use super::*;
+    use num_rational::BigRational;
+
+    /// Sixty decimals of π, e, ln 2 and sin 1.
+    const PI: &str = "3141592653589793238462643383279502884197169399375105820974944";
+    const E: &str = "2718281828459045235360287471352662497757247093699959574966967";
+    const LN_2: &str = "0693147180559945309417232121458176568075500134360255254120680";
+    const SIN_1: &str = "0841470984807896506652502321630298999622563060798371065672751";
+
+    /// Does the ball lie within a decimal's last place of it, with a radius far below?
+    fn check(ball: &Ball, decimals: &str) {
+        let n: BigInt = decimals.parse().unwrap();
+        let known = Ball::rational(&BigRational::new(n, BigInt::from(10).pow(60)));
+        let gap = ball.sub(&known).unwrap();
+        assert!(gap.size() < -197.0, "{decimals}");
+        assert!(ball.error < -240.0, "{}", ball.error);
+    }
+
+    #[test]
+    fn constants_have_their_known_decimals() {
+        let one = Ball::integer(1);
+        check(&pi().unwrap(), PI);
+        check(&exp(&one).unwrap(), E);
+        check(&ln(&Ball::integer(2)).unwrap(), LN_2);
+        check(&sin_cos(&one).unwrap().0, SIN_1);
+        check(&angle(&Ball::zero(), &Ball::integer(-3)).unwrap(), PI);
+    }
+
+    #[test]
+    fn inverse_functions_undo_each_other_at_every_size() {
+        for k in [1i64, 3, 77, 1_000_003, -5, -999] {
+            for d in [1i64, 7, 1024, 1_000_000_007] {
+                let x = Ball::rational(&BigRational::new(BigInt::from(k), BigInt::from(d)));
+                if k.abs() / d < 1000 {
+                    let back = ln(&exp(&x).unwrap()).unwrap();
+                    assert_eq!(back.equals(&x), Some(true), "ln exp {k}/{d}");
+                }
+                let (sin, cos) = sin_cos(&x).unwrap();
+                let one = sin.mul(&sin).unwrap().add(&cos.mul(&cos).unwrap()).unwrap();
+                assert_eq!(one.equals(&Ball::integer(1)), Some(true), "circle {k}/{d}");
+                let turned = angle(&sin, &cos).unwrap();
+                assert_eq!(sin_cos(&turned).unwrap().0.equals(&sin), Some(true), "angle {k}/{d}");
+                let root = x.mul(&x).unwrap().sqrt().unwrap();
+                assert_eq!(root.equals(&if k < 0 { x.negate() } else { x }), Some(true), "root {k}/{d}");
+            }
+        }
+    }
+
+    #[test]
+    fn balls_a_hair_apart_are_different_and_wide_balls_undecided() {
+        let one = Ball::integer(1);
+        let hair = Ball { mid: BigInt::one(), exponent: -(PRECISION as i64) + 8, error: f64::NEG_INFINITY };
+        assert_eq!(one.equals(&one.add(&hair).unwrap()), Some(false));
+        let wide = Ball { error: -20.0, ..one.clone() };
+        assert_eq!(one.equals(&wide), None);
+    }
 }

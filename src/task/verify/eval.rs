@@ -27,6 +27,8 @@ pub enum Sort {
     /// Variables are not expected: values are kept exact.
     Constant,
     Real,
+    /// Above zero.
+    Positive,
     /// Small whole numbers.
     Whole,
 }
@@ -186,11 +188,17 @@ fn coordinate(name: &str, point: Point) -> BigRational {
         let stride = (h >> 8) % 8 * 2 + 1;
         return BigRational::from_integer(BigInt::from((h.wrapping_add(k * stride)) % 16 + 1));
     }
+    // Positive coordinates; then every name with one sign and with the other; then either.
+    let negative = match k {
+        0..=2 => false,
+        3 | 4 => (h ^ k) & 1 == 1,
+        _ => mix(h.wrapping_add(k)) & 1 == 1,
+    };
+    let negative = negative && point.sort == Sort::Real;
     let h = mix(h ^ k.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    // First points with positive coordinates, of size about one; then of either sign; then small ones.
-    let (low, width) = if k < 8 { (300, 3700) } else { (30, 600) };
+    // Sizes about one, and every other pair of points small ones, for what is defined near zero alone.
+    let (low, width) = if k % 4 < 2 || k < 6 { (300, 3700) } else { (30, 600) };
     let size = low + (h >> 8) % width;
-    let negative = k % 8 >= 3 && h & 1 == 1;
     let n = if negative { -(size as i64) } else { size as i64 };
     let value = BigRational::new(BigInt::from(n), BigInt::from(1024));
     if value.is_zero() { BigRational::from_integer(BigInt::from(1)) } else { value }

@@ -51,7 +51,7 @@ impl Token<'_> {
 #[derive(Debug)]
 pub struct Lexed<'a> {
     pub tokens: Vec<Token<'a>>,
-    /// Read with `1,234` as one number; it could also be a list.
+    /// Read with `1,234` and `2e-5` as one number; they could also be a list and a difference.
     pub ambiguous: bool,
 }
 
@@ -256,7 +256,24 @@ impl<'a> Lexer<'a> {
                     None => self.push(Kind::Other, name),
                 }
             }
-            Command::Plain => self.push(Kind::Command, name),
+            Command::Plain => {
+                // `\cotx`: a known name, run into what follows.
+                let known = |n: &str| {
+                    symbol::letter(n) || symbol::function(n).is_some() || matches!(n, "pi" | "cdot" | "times")
+                };
+                let cut = if known(name) { None } else { (2..name.len()).rev().find(|&k| known(&name[..k])) };
+                match cut {
+                    Some(k) if (k > 2 || &name[..k] == "pi") && name.len() <= k + 2 => {
+                        self.at = start + k;
+                        match symbol::command(&name[..k]) {
+                            Command::Sym(s) => self.push(Kind::Sym, s),
+                            Command::Name(s) => self.push(Kind::Command, s),
+                            _ => self.push(Kind::Command, &name[..k]),
+                        }
+                    }
+                    _ => self.push(Kind::Command, name),
+                }
+            }
         }
     }
 
@@ -273,11 +290,38 @@ impl<'a> Lexer<'a> {
                 return Some((mark.len() + spaces(mark.len()), false));
             }
         }
-        if rest.starts_with(b",\\!") {
-            return Some((3 + spaces(3), false));
+        let comma = spaces(0);
+        if rest.get(comma) == Some(&b',') {
+            let thin = comma + 1 + spaces(comma + 1);
+            if rest[thin..].starts_with(b"\\!") {
+                return Some((thin + 2 + spaces(thin + 2), false));
+            }
         }
         let plain = self.grouping && (rest.starts_with(b",") || rest.starts_with(b" "));
         plain.then_some((1, true))
+    }
+
+    /// The end of an exponent such as `e33`, `e-5` or `e - 5` at `from`, and whether it has a sign. It is written to
+    /// `out` without spaces.
+    fn exponent(&self, from: usize, out: &mut String) -> Option<(usize, bool)> {
+        let bytes = self.src.as_bytes();
+        let e = *bytes.get(from).filter(|b| matches!(b, b'e' | b'E'))?;
+        let spaces = |at: usize| bytes[at..].iter().take_while(|b| **b == b' ').count();
+        let mut at = from + 1;
+        let sign = bytes.get(at + spaces(at)).filter(|b| matches!(b, b'+' | b'-'));
+        if sign.is_some() {
+            at += spaces(at) + 1;
+            at += spaces(at);
+        }
+        let digits = self.digits(at.min(bytes.len()));
+        let after = bytes.get(at + digits).copied().unwrap_or(0);
+        if digits == 0 || after.is_ascii_alphabetic() || after == b'.' || after == b'^' {
+            return None;
+        }
+        out.push('e');
+        out.extend(sign.map(|s| char::from(*s)));
+        out.push_str(&self.src[at..at + digits]);
+        Some((at + digits, sign.is_some() && e == b'e'))
     }
 
     fn number(&mut self) {
@@ -314,21 +358,22 @@ impl<'a> Lexer<'a> {
         if self.src.as_bytes().get(tail) == Some(&b'.') {
             tail += 1 + self.digits(tail + 1);
         }
-        if matches!(self.src.as_bytes().get(tail), Some(b'e' | b'E')) {
-            let sign = usize::from(matches!(self.src.as_bytes().get(tail + 1), Some(b'+' | b'-')));
-            if tail + 1 + sign < self.src.len() {
-                let digits = self.digits(tail + 1 + sign);
-                let after = self.src.as_bytes().get(tail + 1 + sign + digits).copied().unwrap_or(0);
-                if digits > 0 && !after.is_ascii_alphabetic() && after != b'.' {
-                    tail += 1 + sign + digits;
-                }
+        let mut exponent = String::new();
+        if let Some((to, signed)) = self.exponent(tail, &mut exponent) {
+            // `2e-5` could also be a difference.
+            guess |= signed;
+            if self.grouping || !signed {
+                tail = to;
+            } else {
+                exponent.clear();
             }
         }
         self.at = tail;
         self.ambiguous |= guess;
-        if grouped {
+        if grouped || !exponent.is_empty() {
             let mut s: String = groups.iter().map(|&(a, b)| &self.src[a..b]).collect();
-            s.push_str(&self.src[end..tail]);
+            s.push_str(self.src[end..tail].split(['e', 'E']).next().unwrap_or(""));
+            s.push_str(&exponent);
             self.push(Kind::Num, s);
         } else {
             self.push(Kind::Num, &self.src[start..tail]);
@@ -378,6 +423,11 @@ fn merge(tokens: &mut Vec<Token<'_>>) {
 
 /// Drops the full stop of a sentence, quotes and bold marks around the whole.
 fn trim(tokens: &mut Vec<Token<'_>>) {
+    // `**5**`
+    if tokens.len() > 2 && tokens[0].is("^") && tokens[tokens.len() - 1].is("^") {
+        tokens.pop();
+        tokens.remove(0);
+    }
     while tokens.last().is_some_and(|t| [".", ",", ";", ":", "*", "\"", "`", "\\\\"].iter().any(|s| t.is(s))) {
         tokens.pop();
     }

@@ -1,6 +1,65 @@
-//! Answer equality.
+//! Answer equality: is what a model wrote the gold answer in other words?
 //!
-//! Placeholder docs.
+//! # How it decides
+//!
+//! Text becomes tokens (total: layout leaves no trace in them), tokens become a tree (a Pratt parser over
+//! the grammar below), and trees are compared: numbers as exact rationals; other constants in ball arithmetic of 256
+//! bits, where balls that do not touch are *proved* different; rational expressions in variables modulo a 61-bit prime
+//! at seeded points; all other expressions in ball arithmetic at seeded points. No tolerance is involved unless one is
+//! asked for. The name of the [`Rule`] that decided is reported.
+//!
+//! An answer that is not in the grammar is no answer: it is only ever compared as a spelling. There is no fallback to a
+//! number found inside of it, by which `1-1/e` would pass for `1+1/e`.
+//!
+//! Four outcomes: beyond the limits in [`budget`] (length, depth, digits, terms, steps; no clock) the verdict is
+//! `GaveUp`, and so it is where 256 bits do not decide. Nothing here can hang, panic or overflow the stack: the parser's
+//! depth is bounded and evaluation does not recurse.
+//!
+//! # The accepted grammar
+//!
+//! ```text
+//! answer    = relation { ("," | ";" | "or" | "and") relation }          in any order
+//! relation  = sum { ("=" | "≠" | "<" | "≤" | ">" | "≥" | "∈" | "≈") sum }
+//! sum       = term { ("+" | "-" | "±" | "∓") term }                     with ∪ ∩ ∖ and ":" binding weaker
+//! term      = factor { ["*" | "/"] factor }                             side by side is a product
+//! factor    = ["-" | "+"] atom { "^" script | "!" | "%" | "°" }
+//! atom      = numeral | mixed | numeral "_" base | name | π | e | i | ∞ | ∅
+//!           | \frac a b | \sqrt[n] a | \binom n k | |a| | ⌊a⌋ | ⌈a⌉ | function argument
+//!           | ("(" | "[") answer (")" | "]") | "\{" answer "\}" | "{" answer "}" | ⟨answer⟩ | matrix
+//! numeral   = digits, 1,234  1{,}234  1\,234  1 234, .5, 4.5e33, 0.1\overline{6}
+//! mixed     = integer \frac a b | integer " " integer "/" integer       a sum, not a product
+//! name      = letter | Greek letter, with subscripts, primes, \dot, \ddot, \hat, \tilde, \overline
+//! function  = sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log lg exp, sin^2, sin^{-1}, log_2
+//! matrix    = pmatrix bmatrix vmatrix (a determinant) matrix array
+//! unit      = words after a value: \text{…}, \mathrm{…}, (words), a known unit; before it: \$ € £
+//! text      = words and punctuation
+//! ```
+//!
+//! Spellings that are the same: `\dfrac \tfrac \cfrac \frac`, `\frac12`, `\left \right \big…`, `\! \, \; \:` and other
+//! spaces, `$ \( \)`, `\boxed{}`, `\mathbf{}`, `\displaystyle`, `^\circ °`, `\% %`, Unicode for LaTeX (`− π √ ½ × ≤ ² ₁`),
+//! a missing last brace or one too many, a full stop at the end, `**bold**`.
+//!
+//! # Conventions, where mathematics alone does not decide
+//!
+//! * `1,234` is one number; if it can also be a list it is read both ways and either may match. So is `2e-5`.
+//! * A bare list has no order and its repetitions count; a set in braces has neither; a tuple has an order. `(1, 2)` is
+//!   no list, no set, and not `[1, 2]`. A set of one value is that value.
+//! * `x = 5` is also `5`, `f(x) = 2x` is also `2x`, `x \in [1, 2]` and `1 \le x \le 2` are also `[1, 2]`. Equations are
+//!   equal up to a constant factor, inequalities up to a positive one.
+//! * Names are case-sensitive; `f g h F G H` before brackets are functions, other names factors. Letters A to E alone are
+//!   multiple-choice letters, in either case.
+//! * Expressions are compared where both are real. A single name may be negative (`\sqrt{x^2}` is not `x`); several names
+//!   without an absolute value are positive (`\sqrt{a^2 b} = a \sqrt b`); under floors, factorials and binomials names are
+//!   whole. Odd roots of negative numbers are real.
+//! * Degrees are a unit except inside a trigonometric function: `30°` is 30, `\sin 30°` is 1/2.
+//! * `\log` without a base is read as natural and as decimal, on both sides alike, and either may match.
+//! * `52_8` equals only the same digits in the same base. `3:45` is compared part by part.
+//! * `p%` is p/100, and p under [`Options::percent_equivalence`]. Units: see [`Options::unit_tolerant`].
+//!
+//! # Left out
+//!
+//! A computer algebra system, unit conversion, solving inequalities, simplifying set expressions, `\sum`, `\int`, `\lim`,
+//! set-builder notation, numbers in words. Such answers are compared as spellings.
 
 pub mod budget;
 pub mod rule;
@@ -130,7 +189,7 @@ fn side(spelled: &str) -> Result<Side<'_>, Stop> {
 }
 
 /// A side's trees, with the units beside them.
-fn readings(side: &Side<'_>, comparison: &mut Comparison<'_>) -> Result<Vec<(Id, Option<String>)>, Stop> {
+fn readings(side: &Side<'_>, comparison: &mut Comparison<'_>) -> Result<Vec<(Id, Option<text::Unit>)>, Stop> {
     let mut found = Vec::with_capacity(2);
     let mut failed = Stop::Syntax;
     for tokens in std::iter::once(&side.tokens).chain(&side.other) {
@@ -169,7 +228,7 @@ fn decide(gold: &str, answer: &str, options: &Options) -> (Verdict, Rule) {
         return (if a == b { Verdict::Correct } else { Verdict::Wrong }, Rule::Choice);
     }
     if text::is_plain_text(&x.tokens) && text::is_plain_text(&y.tokens) {
-        if text::key(&x.tokens, true) == text::key(&y.tokens, true) {
+        if text::same(&x.tokens, &y.tokens, true) {
             return (Verdict::Correct, Rule::Text);
         }
         if text::is_short_word(&x.tokens) || text::is_short_word(&y.tokens) {
@@ -182,7 +241,7 @@ fn decide(gold: &str, answer: &str, options: &Options) -> (Verdict, Rule) {
         (Ok(a), Ok(b)) => conclude(best(&a, &b, &mut comparison)),
         (a, b) => {
             let prose = text::is_text(&x.tokens) && text::is_text(&y.tokens);
-            if a.is_err() && b.is_err() && text::key(&x.tokens, prose) == text::key(&y.tokens, prose) {
+            if (prose || (a.is_err() && b.is_err())) && text::same(&x.tokens, &y.tokens, prose) {
                 return (Verdict::Correct, Rule::Text);
             }
             let budget = matches!(a, Err(Stop::Budget)) || matches!(b, Err(Stop::Budget));
@@ -204,11 +263,11 @@ fn conclude(outcome: Outcome) -> (Verdict, Rule) {
 }
 
 /// The best outcome over the readings of both sides.
-fn best(x: &[(Id, Option<String>)], y: &[(Id, Option<String>)], comparison: &mut Comparison<'_>) -> Outcome {
+fn best(x: &[(Id, Option<text::Unit>)], y: &[(Id, Option<text::Unit>)], comparison: &mut Comparison<'_>) -> Outcome {
     let mut best = None;
     for (a, unit_a) in x {
         for (b, unit_b) in y {
-            let units = text::compatible(unit_a.as_deref(), unit_b.as_deref());
+            let units = text::compatible(unit_a.as_ref(), unit_b.as_ref());
             let logarithms = comparison.arena.has(*a, flag::PLAIN_LOG) || comparison.arena.has(*b, flag::PLAIN_LOG);
             comparison.decimal = false;
             let mut outcome = comparison.same(Item::new(*a), Item::new(*b));

@@ -16,7 +16,6 @@ mod power {
     pub const SUM: u8 = 20;
     pub const PRODUCT: u8 = 30;
     pub const SIGN: u8 = 40;
-    pub const EXPONENT: u8 = 50;
 }
 
 pub(super) struct Parser<'t, 'a> {
@@ -206,7 +205,14 @@ impl<'t, 'a> Parser<'t, 'a> {
 
     /// Two factors side by side: a product, except `1 \frac{4}{5}` and `2 1/2`, which are sums.
     fn juxtaposed(&mut self, left: Id) -> Result<Id, Stop> {
-        let whole = matches!(self.arena.node(left), Node::Number(n) if self.arena.numbers[n as usize].is_integer());
+        let negative = match self.arena.node(left) {
+            Node::Negate(inner) => Some(inner),
+            _ => None,
+        };
+        let number = self.arena.node(negative.unwrap_or(left));
+        let whole = matches!(number, Node::Number(n) if self.arena.numbers[n as usize].is_integer());
+        // −1½ is −(1 + ½).
+        let mixed = |part| if negative.is_some() { Node::Subtract(left, part) } else { Node::Add(left, part) };
         let digits = |t: Option<&Token<'_>>| t.is_some_and(|t| t.kind == Kind::Num && !t.s.contains(['.', 'e', 'E']));
         if whole && self.peek_command("frac") && !self.after_scripted() {
             let right = self.postfixed()?;
@@ -216,7 +222,7 @@ impl<'t, 'a> Parser<'t, 'a> {
                 }
                 _ => false,
             };
-            return self.arena.push(if proper { Node::Add(left, right) } else { Node::Multiply(left, right) });
+            return self.arena.push(if proper { mixed(right) } else { Node::Multiply(left, right) });
         }
         if self.split.is_none() && self.peek().is_some_and(|t| t.kind == Kind::Num) {
             // A numeral after a numeral is only read in a mixed number.
@@ -229,7 +235,7 @@ impl<'t, 'a> Parser<'t, 'a> {
                 self.at += 1;
                 let b = self.postfixed()?;
                 let part = self.arena.push(Node::Divide(a, b))?;
-                return self.arena.push(Node::Add(left, part));
+                return self.arena.push(mixed(part));
             }
             let number_before = self.at > 0 && self.tokens[self.at - 1].kind == Kind::Num;
             if number_before && !self.after_scripted() {

@@ -2,6 +2,7 @@
 
 use super::ast::{Function, Id, Many, Node};
 use super::budget::{MAX_ITEMS, Stop};
+use super::eval::is_function;
 use super::lex::Kind;
 use super::parse::{Parser, rational};
 use super::symbol;
@@ -119,6 +120,7 @@ impl Parser<'_, '_> {
             && !t.gap
             && !t.s.contains(['.', 'e', 'E'])
             && name.len() == 1
+            && !self.tokens().get(self.at + 1).is_some_and(|t| t.is("^"))
             && self.at > 0
             && self.tokens()[self.at - 1].kind == Kind::Word
         {
@@ -153,6 +155,19 @@ impl Parser<'_, '_> {
 
     /// `f(x)`: an application where brackets follow a name at once.
     fn applied(&mut self, id: Id) -> Result<Id, Stop> {
+        // `f^{-1}(x)`
+        let ahead = self.tokens().get(self.at..self.at + 6).unwrap_or(&[]);
+        let inverse = ["^", "{", "-", "1", "}", "("].iter().zip(ahead).all(|(s, t)| t.s == *s) && ahead.len() == 6;
+        let mut id = id;
+        if let Node::Variable(name) = self.arena.node(id)
+            && inverse
+            && is_function(&self.arena.names[name as usize])
+        {
+            self.at += 5;
+            let name = format!("{}_inverse", self.arena.names[name as usize]);
+            let name = self.arena.name(&name);
+            id = self.arena.push(Node::Variable(name))?;
+        }
         let bracket = self.token().is_some_and(|t| t.is("(") && !t.gap);
         if !bracket || !matches!(self.arena.node(id), Node::Variable(_)) {
             return Ok(id);

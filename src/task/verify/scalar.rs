@@ -70,7 +70,13 @@ fn stopped(stop: Stop) -> Outcome {
 
 impl<'o> Comparison<'o> {
     pub fn new(options: &'o Options) -> Comparison<'o> {
-        Comparison { arena: Arena::default(), meter: Meter::new(), options, decimal: false, constants: HashMap::new() }
+        Comparison {
+            arena: Arena::default(),
+            meter: Meter::default(),
+            options,
+            decimal: false,
+            constants: HashMap::new(),
+        }
     }
 
     fn point(&self, item: Item, number: u32, sort: Sort) -> Point {
@@ -156,6 +162,21 @@ impl<'o> Comparison<'o> {
         Ok(Equal(Rule::Identity))
     }
 
+    /// How many variables there are in these trees, as far as two.
+    fn name_count(&self, ids: &[Option<Id>]) -> usize {
+        let mut first = None;
+        for &id in ids.iter().flatten() {
+            for node in &self.arena.nodes[self.arena.first[id as usize] as usize..=id as usize] {
+                if let Node::Variable(name) = node
+                    && *first.get_or_insert(name) != name
+                {
+                    return 2;
+                }
+            }
+        }
+        usize::from(first.is_some())
+    }
+
     /// The value of an item, less that of what is to be subtracted from it.
     fn difference(&mut self, side: Side, point: Point) -> Result<(Value, bool), Stop> {
         let (x, left) = value(&self.arena, side.item.id, point, &mut self.meter)?;
@@ -175,9 +196,14 @@ impl<'o> Comparison<'o> {
     ) -> Result<(Option<T>, u32), Stop> {
         let ids = [Some(a.item.id), a.minus, Some(b.item.id), b.minus];
         let flags = ids.iter().flatten().fold(0, |f, &id| f | self.arena.flags(id));
-        let sort = if flags & flag::INTEGER != 0 { Sort::Whole } else { Sort::Real };
+        let sort = match (flags & flag::INTEGER != 0, flags & flag::ABS != 0) {
+            (true, _) => Sort::Whole,
+            (false, false) if self.name_count(&ids) > 1 => Sort::Positive,
+            _ => Sort::Real,
+        };
         let imaginary = flags & flag::IMAGINARY != 0;
-        let enough = if sort == Sort::Whole { 16 } else { 5 };
+        // Signs in all combinations take more points than values do.
+        let enough = if sort == Sort::Whole || flags & flag::ABS != 0 { 16 } else { 5 };
         for complex in [false, true] {
             let mut seen = 0;
             let mut number = 0;

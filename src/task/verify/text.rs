@@ -10,7 +10,8 @@ fn is_prose(t: &Token<'_>) -> bool {
 
 /// Words and punctuation only, with at least one word in them.
 pub fn is_text(tokens: &[Token<'_>]) -> bool {
-    let prose = tokens.iter().any(is_prose);
+    let hour = |w: &[Token<'_>]| matches!(&*w[0].s, "a" | "p") && w[1].is(".") && w[2].s == "m";
+    let prose = tokens.iter().any(is_prose) || tokens.windows(3).any(hour);
     prose
         && tokens.iter().all(|t| match t.kind {
             Kind::Word | Kind::Num | Kind::Other => true,
@@ -33,20 +34,24 @@ pub fn is_short_word(tokens: &[Token<'_>]) -> bool {
     matches!(tokens, [t] if is_prose(t) && (t.text || WORDS.contains(&t.s.to_ascii_lowercase().as_str())))
 }
 
-/// What two texts are compared by. In prose, letter case, quotes, hyphens and a leading article do not count.
-pub fn key(tokens: &[Token<'_>], prose: bool) -> String {
+/// Do two texts say the same? In prose, letter case, quotes, hyphens and a leading article do not count.
+pub fn same(a: &[Token<'_>], b: &[Token<'_>], prose: bool) -> bool {
+    let article = |t: &[Token<'_>]| t.len() > 1 && ["the", "a", "an"].iter().any(|a| t[0].s.eq_ignore_ascii_case(a));
+    let bare = |t: &[Token<'_>]| key(&t[usize::from(prose && article(t))..], prose);
+    key(a, prose) == key(b, prose) || bare(a) == bare(b)
+}
+
+/// The tokens without the spaces between them, but for numerals.
+fn key(tokens: &[Token<'_>], prose: bool) -> String {
     let mut out = String::new();
-    let article = |t: &Token<'_>| ["the", "a", "an"].iter().any(|a| t.s.eq_ignore_ascii_case(a));
-    let skip = usize::from(prose && tokens.len() > 1 && article(&tokens[0]));
-    for (k, t) in tokens.iter().enumerate().skip(skip) {
-        if prose && t.kind == Kind::Sym && matches!(&*t.s, "." | "'" | "\"") {
+    let kind = |k: usize| tokens.get(k).map(|t| t.kind);
+    for (k, t) in tokens.iter().enumerate() {
+        let quiet = t.kind == Kind::Sym && matches!(&*t.s, "." | "'" | "\"");
+        let hyphen = t.is("-") && k > 0 && kind(k - 1) == Some(Kind::Word) && kind(k + 1) == Some(Kind::Word);
+        if prose && (quiet || hyphen) {
             continue;
         }
-        let word = |t: Option<&Token<'_>>| t.is_some_and(|t| t.kind == Kind::Word);
-        if prose && t.is("-") && k > 0 && word(tokens.get(k - 1)) && word(tokens.get(k + 1)) {
-            continue;
-        }
-        if k > skip && t.kind == tokens[k - 1].kind {
+        if k > 0 && t.kind == Kind::Num && kind(k - 1) == Some(Kind::Num) {
             out.push(' ');
         }
         if prose {
@@ -55,7 +60,7 @@ pub fn key(tokens: &[Token<'_>], prose: bool) -> String {
             out.push_str(&t.s);
         }
     }
-    if prose { out.replace(' ', "") } else { out }
+    out
 }
 
 /// The letter of an answer such as `B`, `(B)`, `B.` or `(B) 12`.
@@ -79,7 +84,15 @@ pub fn choice(tokens: &[Token<'_>]) -> Option<char> {
 /// Tokens without their unit, and the unit in a usual spelling.
 pub struct Measured<'a> {
     pub tokens: Vec<Token<'a>>,
-    pub unit: Option<String>,
+    pub unit: Option<Unit>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unit {
+    /// In the usual spelling, separated by spaces.
+    words: String,
+    /// As it was written, without spaces and in lower case.
+    letters: String,
 }
 
 fn symbol(s: &'static str) -> Token<'static> {
@@ -94,7 +107,8 @@ pub fn measured<'a>(tokens: &[Token<'a>]) -> Measured<'a> {
         (Kind::Sym, "£") => Some("pound"),
         _ => None,
     };
-    let mut unit = tokens.iter().find_map(currency).map(str::to_owned);
+    let named = |name: &str| Unit { words: name.to_owned(), letters: name.to_owned() };
+    let mut unit = tokens.iter().find_map(currency).map(named);
     let end = tail(tokens).unwrap_or(tokens.len());
     let mut rest: Vec<Token<'a>> = tokens[..end].iter().filter(|t| currency(t).is_none()).cloned().collect();
     if end < tokens.len() {
@@ -108,7 +122,11 @@ pub fn measured<'a>(tokens: &[Token<'a>]) -> Measured<'a> {
         match words.as_slice() {
             [] => {}
             [only] if only == "percent" => rest.push(symbol("%")),
-            _ => unit = Some(words.join(" ")),
+            _ => {
+                let letters = tokens[end..].iter().filter(|t| t.kind == Kind::Word);
+                let letters = letters.map(|t| t.s.to_lowercase()).collect();
+                unit = Some(Unit { words: words.join(" "), letters });
+            }
         }
     }
     Measured { tokens: rest, unit }
@@ -220,7 +238,7 @@ const MEASURES: &[(&str, &[&str])] = &[
     ("inch", &["in", "inches"]),
     ("yard", &["yd"]),
     ("mile", &["mi"]),
-    ("mph", &[]),
+    ("mile per hour", &["mph"]),
     ("dollar", &["usd"]),
     ("cent", &[]),
     ("euro", &["eur"]),
@@ -259,17 +277,18 @@ fn is_measure(unit: &str) -> bool {
     MEASURES.iter().any(|(name, _)| *name == unit)
 }
 
-/// Whether two units can stand for the same thing: the same one, or (`Some(false)`) one of them missing or a mere
-/// label such as `apples`.
-pub fn compatible(a: Option<&str>, b: Option<&str>) -> Option<bool> {
-    match (a, b) {
-        (None, None) => Some(true),
-        (Some(a), Some(b)) if a == b => Some(true),
-        (Some(a), Some(b)) => {
-            let measured =
-                |u: &str| u.split(' ').all(|w| w == "per" || w.starts_with('^') || w == "-" || is_measure(w));
-            (!(measured(a) && measured(b))).then_some(false)
-        }
-        _ => Some(false),
+/// Whether two units can stand for the same thing: the same one, or (`Some(false)`) one of them missing, or a label
+/// that says less than the other (`apples`, `red apples`).
+pub fn compatible(a: Option<&Unit>, b: Option<&Unit>) -> Option<bool> {
+    let (Some(a), Some(b)) = (a, b) else { return Some(a == b) };
+    let (a, b, written) = (&*a.words, &*b.words, a.letters == b.letters);
+    if a == b {
+        return Some(true);
     }
+    let measured = |u: &str| u.split(' ').all(|w| w == "per" || w.starts_with('^') || w == "-" || is_measure(w));
+    let within = |a: &str, b: &str| a.split(' ').all(|w| b.split(' ').any(|v| v == w));
+    if written {
+        return Some(true);
+    }
+    (!measured(a) && !measured(b) && (within(a, b) || within(b, a))).then_some(false)
 }

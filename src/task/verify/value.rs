@@ -247,7 +247,9 @@ impl Context<'_> {
             return if n.is_positive() { Ok(integer(0)) } else { Err(Stop::Undefined) };
         }
         let (Some(top), Some(index)) = (n.numer().to_i64(), n.denom().to_u32()) else {
-            return Err(Stop::Budget);
+            let log = self.ln(a)?;
+            let product = self.mul(&Real(Ball::rational(n)), &log)?;
+            return self.exp(&product);
         };
         let root = self.root(index, a)?;
         self.whole_power(&root, &BigInt::from(top))
