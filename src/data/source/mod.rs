@@ -98,7 +98,7 @@ enum Records {
 
 impl Records {
     fn open(path: &Path, rendering: &Rendering) -> Result<Records, SourceError> {
-        if !path.extension().is_some_and(|extension| extension == "parquet") {
+        if path.extension().is_none_or(|extension| extension != "parquet") {
             return Ok(Records::Lines(lines::Lines::open(path)?));
         }
         #[cfg(feature = "parquet")]

@@ -31,7 +31,7 @@ impl Suite {
             Style::Gsm if number(gold).is_some() || authors && self.equality() == Equality::Number => {
                 extract(response, Extract::LastNumber).map(Cow::from)
             }
-            Style::Gsm => stated(response).map(Cow::from),
+            Style::Gsm => extract(response, Extract::LastBoxed).or_else(|| stated(response)).map(Cow::from),
             Style::Minerva => extract(after_final_answer(self, response), Extract::Minerva).map(Cow::from),
             Style::Ocw => extract(response, Extract::Minerva).map(Cow::from),
             Style::Choice => extract(response, Extract::Letter).map(Cow::from),
@@ -54,13 +54,13 @@ fn after_final_answer(suite: Suite, response: &str) -> &str {
     response.rfind("Final Answer:").map_or(response, |at| &response[at..])
 }
 
-/// The rest of the line after the last `answer is`, without the full stop that ends it; else the last line.
+/// The rest of the line after the last `answer is`, without dollars and the full stop that ends it; else the last line.
 fn stated(response: &str) -> Option<&str> {
     let rest = match response.rfind("answer is") {
         Some(at) => response[at + "answer is".len()..].trim_start_matches(':').trim_start().lines().next(),
         None => response.trim_end().lines().next_back(),
     };
     let text = rest?.trim();
-    let text = text.strip_suffix('.').unwrap_or(text);
+    let text = text.strip_suffix('.').unwrap_or(text).trim_matches('$');
     (!text.is_empty()).then_some(text)
 }

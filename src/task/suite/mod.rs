@@ -15,8 +15,6 @@ mod equality;
 mod gold;
 mod protocol;
 mod shots;
-#[cfg(test)]
-mod tests;
 
 pub use gold::{GoldProblem, LoadError, load_problems};
 pub use protocol::{BASE_MAX_NEW_TOKENS, BASE_PROTOCOL_SEED, RL_SUITES, base_protocol, rl_protocol};

@@ -1,7 +1,7 @@
 //! Laws of all suites, on the benchmark files where they are at hand.
 
-use super::*;
-use crate::task::{Problem, Verdict};
+use ablate::data::contamination::{Probe, contamination};
+use ablate::task::{Problem, Suite, Verdict, render};
 use std::path::PathBuf;
 
 fn benchmark(suite: Suite) -> Option<String> {
@@ -48,7 +48,7 @@ fn every_example_answers_its_own_question() {
 #[test]
 fn prompts_end_where_the_answer_begins() {
     let template = Suite::Gsm8k.template(1).unwrap();
-    let prompt = crate::task::render(&template, "1 + 1?");
+    let prompt = render(&template, "1 + 1?");
     assert_eq!(
         prompt,
         "Q: A baker fills 6 trays with 12 rolls each. She sells 45 rolls before noon. How many rolls are left at noon?\n\
@@ -56,7 +56,7 @@ fn prompts_end_where_the_answer_begins() {
          Q: 1 + 1?\nA:"
     );
     assert_eq!(template.stop, ["\nQ:"]);
-    let prompt = crate::task::render(&Suite::Math.template(4).unwrap(), "1 + 1?");
+    let prompt = render(&Suite::Math.template(4).unwrap(), "1 + 1?");
     assert!(prompt.ends_with("I hope it is correct.\n\nProblem:\n1 + 1?\n\nSolution:"), "{prompt}");
     assert_eq!(Suite::Amc23.template(0).unwrap().before, "Q: ");
     let error = Suite::Ocw.template(9).unwrap_err().to_string();
@@ -124,22 +124,42 @@ fn an_answer_off_by_one_is_wrong() {
 }
 
 #[test]
-fn tmp_vectors() {
+fn verdicts_are_those_of_the_reference_checker_up_to_tolerance() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors/verify.jsonl");
-    let mut tally = std::collections::BTreeMap::new();
-    for line in std::fs::read_to_string(path).unwrap().lines() {
-        let v: serde_json::Value = serde_json::from_str(line).unwrap();
-        let s = |n: &str| v[n].as_str().unwrap();
-        let suite: Suite = s("benchmark").parse().unwrap();
-        let item = Problem { id: "x".into(), question: String::new(), gold: suite.gold(s("gold")) };
-        let judged = suite.judge(s("response"), &item, false);
-        let expected = v["intended"].as_bool().unwrap();
-        let ok = (judged.verdict == Verdict::Correct) == expected;
-        let entry = tally.entry(suite).or_insert((0, 0, 0));
-        if ok { entry.0 += 1 } else if expected { entry.1 += 1 } else { entry.2 += 1 }
-        if !ok {
-            println!("{suite} {:?} gold {:?} response {:?} -> {:?}", s("kind"), item.gold, s("response"), judged);
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        println!("skipped: {} is absent", path.display());
+        return;
+    };
+    let mut agreed = 0;
+    for line in text.lines() {
+        let pair: serde_json::Value = serde_json::from_str(line).unwrap();
+        let field = |name: &str| pair[name].as_str().unwrap();
+        let suite: Suite = field("benchmark").parse().unwrap();
+        // The others look for the last number, whatever stands around it.
+        let whole_answer =
+            [Suite::Math500, Suite::Olympiadbench, Suite::Ocw, Suite::MathSat, Suite::MmluStem, Suite::Mathqa];
+        if !whole_answer.contains(&suite) {
+            continue;
         }
+        let item = Problem { id: "pair".into(), question: String::new(), gold: suite.gold(field("gold")) };
+        let judged = suite.judge(field("response"), &item, false);
+        let same = (judged.verdict == Verdict::Correct) == pair["intended"].as_bool().unwrap();
+        // `.3562` for `.35625` is within a thousandth.
+        assert!(same || judged.verdict == Verdict::Correct && judged.rule == "number", "{line}: {judged:?}");
+        agreed += usize::from(same);
     }
-    println!("{tally:?}");
+    assert!(agreed > 1500, "{agreed}");
+}
+
+#[test]
+fn no_example_is_a_benchmark_item() {
+    let prompts: Vec<String> = Suite::ALL.map(|suite| suite.template(suite.default_shots()).unwrap().before).to_vec();
+    for suite in Suite::ALL {
+        let Some(text) = benchmark(suite) else { continue };
+        let probes: Vec<Probe> =
+            suite.read(&text).0.into_iter().map(|item| Probe { id: item.id, text: item.question }).collect();
+        let found = contamination(&probes, prompts.iter().map(String::as_str), 10);
+        assert_eq!(found.found, [], "{suite}");
+        println!("{suite}: {} items looked for, {} too short", found.items, found.unchecked.len());
+    }
 }
