@@ -3,15 +3,28 @@
 //! Everything here is integer arithmetic on addressed random streams, so a corpus is the same bytes on every machine.
 //! Rows are packed from whole corpora; nothing is padded.
 
+pub mod contamination;
+#[cfg(feature = "engine")]
+mod gguf_tokenizer;
+#[cfg(feature = "engine")]
+pub mod hf_tokenizer;
 #[cfg(feature = "engine")]
 pub mod mix;
 #[cfg(feature = "engine")]
 pub mod shards;
+pub mod source;
+#[cfg(feature = "engine")]
+pub mod tokenise;
 pub mod tokenizer;
 pub mod world;
 
 #[cfg(feature = "engine")]
+pub use hf_tokenizer::{HfTokenizer, HfTokenizerError};
+#[cfg(feature = "engine")]
 pub use mix::{Mix, MixError, RowBatch};
 #[cfg(feature = "engine")]
 pub use shards::{Shards, ShardsError};
+pub use source::{Document, Source, SourceError};
+#[cfg(feature = "engine")]
+pub use tokenise::{TokeniseError, Tokenised, tokenise};
 pub use tokenizer::{Tokenizer, TokenizerError, WordTokenizer};

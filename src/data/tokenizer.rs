@@ -1,8 +1,10 @@
 //! Text to token ids and back.
 //!
 //! A closed set of tokenizers. The maths world has its own, one id a word: with numbers as single tokens a tiny model
-//! spends its capacity on arithmetic and not on spelling.
+//! spends its capacity on arithmetic and not on spelling. Published models bring theirs as a file.
 
+#[cfg(feature = "engine")]
+use super::hf_tokenizer::HfTokenizer;
 use std::collections::HashMap;
 
 /// How text becomes ids.
@@ -10,6 +12,9 @@ use std::collections::HashMap;
 pub enum Tokenizer {
     /// One id for each word between white space.
     Words(WordTokenizer),
+    /// A Hugging Face `tokenizer.json`.
+    #[cfg(feature = "engine")]
+    Hf(HfTokenizer),
 }
 
 /// A text that the tokenizer has no ids for.
@@ -17,6 +22,8 @@ pub enum Tokenizer {
 pub enum TokenizerError {
     #[error("failed to encode a text: word {position} is `{word}`, which is not in the vocabulary of {size} words")]
     UnknownWord { word: String, position: usize, size: usize },
+    #[error("failed to encode a text of {bytes} bytes: {reason}")]
+    Refused { bytes: usize, reason: String },
 }
 
 impl Tokenizer {
@@ -24,6 +31,8 @@ impl Tokenizer {
     pub fn vocab_size(&self) -> usize {
         match self {
             Tokenizer::Words(words) => words.words.len(),
+            #[cfg(feature = "engine")]
+            Tokenizer::Hf(hf) => hf.vocab_size(),
         }
     }
 
@@ -31,6 +40,8 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         match self {
             Tokenizer::Words(words) => words.encode(text),
+            #[cfg(feature = "engine")]
+            Tokenizer::Hf(hf) => hf.encode(text),
         }
     }
 
@@ -38,20 +49,45 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32]) -> String {
         match self {
             Tokenizer::Words(words) => words.decode(ids),
+            #[cfg(feature = "engine")]
+            Tokenizer::Hf(hf) => hf.decode(ids),
         }
     }
 
-    /// The id that ends a document, and begins the next and every prompt.
+    /// The id that ends a document and a response.
     pub fn eos(&self) -> u32 {
         match self {
             Tokenizer::Words(_) => WordTokenizer::EOS,
+            #[cfg(feature = "engine")]
+            Tokenizer::Hf(hf) => hf.eos(),
         }
+    }
+
+    /// The id that begins a document and a prompt. The same as [`Tokenizer::eos`] unless the tokenizer has one of its own.
+    pub fn bos(&self) -> u32 {
+        match self {
+            Tokenizer::Words(_) => WordTokenizer::EOS,
+            #[cfg(feature = "engine")]
+            Tokenizer::Hf(hf) => hf.bos().unwrap_or(hf.eos()),
+        }
+    }
+
+    /// The ids of a document as corpora hold it, to stand between separators: the separator before it is [`Tokenizer::eos`],
+    /// so only a [`Tokenizer::bos`] of its own is put in front.
+    pub fn document(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let mut ids = self.encode(text)?;
+        if self.bos() != self.eos() {
+            ids.insert(0, self.bos());
+        }
+        Ok(ids)
     }
 
     /// The id that must never be sampled, if there is one.
     pub fn pad(&self) -> Option<u32> {
         match self {
             Tokenizer::Words(_) => Some(WordTokenizer::PAD),
+            #[cfg(feature = "engine")]
+            Tokenizer::Hf(hf) => hf.pad(),
         }
     }
 }

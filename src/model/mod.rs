@@ -22,6 +22,7 @@ mod backward;
 pub mod decoder;
 mod forward;
 pub mod generate;
+pub mod gguf;
 pub mod kernel;
 mod layout;
 pub mod params;

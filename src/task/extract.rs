@@ -141,11 +141,12 @@ fn last_number(text: &str) -> Option<&str> {
         }
         start -= 1;
     }
-    let before = text[..start].strip_suffix('-').map(|before| before.trim_end_matches(' ').chars().next_back());
-    match before {
-        Some(last) if last.is_none_or(|c| !c.is_alphanumeric() && !")]}".contains(c)) => Some(&text[start - 1..end]),
-        _ => Some(&text[start..end]),
-    }
+    // After a space, a word (`is -3`) leaves the sign to the number; another number or a bracket subtracts.
+    let minus = text[..start].strip_suffix('-').is_some_and(|before| match before.chars().next_back() {
+        Some(' ') => before.trim_end().chars().next_back().is_none_or(|c| !c.is_numeric() && !")]}".contains(c)),
+        last => last.is_none_or(|c| !c.is_alphanumeric() && !")]}".contains(c)),
+    });
+    Some(&text[start - usize::from(minus)..end])
 }
 
 /// A choice `A` to `J`: in the last box, after the last `answer is`, in the last parentheses, or as the last word.
@@ -279,6 +280,8 @@ mod tests {
                 ("5 - 3", Some("3")),
                 ("5-3", Some("3")),
                 ("x = -3.", Some("-3")),
+                ("The answer is -3.", Some("-3")),
+                ("5 -3", Some("3")),
                 ("= -0.5 m", Some("-0.5")),
                 ("of 1,234,567 people", Some("1,234,567")),
                 ("1, 2,3", Some("3")),

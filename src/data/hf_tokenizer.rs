@@ -1,0 +1,317 @@
+//! Tokenizers of published models: a Hugging Face `tokenizer.json`, with the special ids that the files beside it name.
+//!
+//! Text never becomes a special id, whatever it spells: a document that quotes `<|end_of_text|>` must not end there. The
+//! ids that do begin and end documents are put around it by those who pack and prompt, and are decided here, once:
+//!
+//! - end: `eos_token` of `tokenizer_config.json`, else `eos_token_id` of `generation_config.json` or `config.json`, else
+//!   the one well-known name that the vocabulary has;
+//! - begin: what the tokenizer itself puts before a text, unless `add_bos_token` says otherwise. Llama has one, Qwen none;
+//! - padding: `pad_token`, if it is not also the end.
+
+use super::tokenizer::TokenizerError;
+use crate::recipe::Key;
+use crate::recipe::canonical_json;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokenizers::Tokenizer;
+
+/// Names of the token that ends a text, where no file says which.
+const KNOWN_ENDS: [&str; 4] = ["<|end_of_text|>", "<|endoftext|>", "</s>", "<eos>"];
+
+/// A tokenizer that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HfTokenizerError {
+    #[error("failed to read {}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("failed to read the tokenizer {place}: {reason}")]
+    Invalid { place: String, reason: String },
+    #[error(
+        "failed to tell which token of {place} ends a text; put a `tokenizer_config.json` with `eos_token` beside it"
+    )]
+    NoEnd { place: String },
+    #[error("failed to use {place}: its {role} token `{token}` is not in its vocabulary")]
+    UnknownToken { place: String, role: &'static str, token: String },
+}
+
+/// A tokenizer of a published model. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct HfTokenizer {
+    inner: Arc<Tokenizer>,
+    /// The file, as it is exported beside weights.
+    json: Arc<[u8]>,
+    vocab_size: usize,
+    bos: Option<u32>,
+    eos: u32,
+    pad: Option<u32>,
+}
+
+/// What the files beside a `tokenizer.json` say about special tokens.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SpecialTokens {
+    pub bos: Option<String>,
+    pub add_bos: Option<bool>,
+    pub eos: Option<String>,
+    /// Where only a number is given.
+    pub eos_id: Option<u32>,
+    pub pad: Option<String>,
+}
+
+impl SpecialTokens {
+    /// From `tokenizer_config.json`, `generation_config.json` and `config.json`, each of which may be absent (null).
+    pub fn from_configs(tokenizer: &Value, generation: &Value, model: &Value) -> SpecialTokens {
+        // A token is a string, or an object that has it as `content`.
+        let token = |name: &str| {
+            let value = &tokenizer[name];
+            value.as_str().or(value["content"].as_str()).map(str::to_string)
+        };
+        // Several ends may be listed; the first is the one that training uses.
+        let id = |value: &Value| value.as_u64().or(value[0].as_u64()).map(|id| id as u32);
+        SpecialTokens {
+            bos: token("bos_token"),
+            add_bos: tokenizer["add_bos_token"].as_bool(),
+            eos: token("eos_token"),
+            eos_id: id(&generation["eos_token_id"]).or(id(&model["eos_token_id"])),
+            pad: token("pad_token"),
+        }
+    }
+}
+
+impl HfTokenizer {
+    /// From a model's folder, from a `tokenizer.json` with whatever stands beside it, or from a GGUF file.
+    pub fn load(place: &Path) -> Result<HfTokenizer, HfTokenizerError> {
+        if place.extension().is_some_and(|ending| ending == "gguf") {
+            return HfTokenizer::from_gguf(place);
+        }
+        let path = if place.is_dir() { place.join("tokenizer.json") } else { place.to_path_buf() };
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|source| HfTokenizerError::Io { path: path.to_path_buf(), source })
+        };
+        let beside = |name: &str| {
+            let path = path.with_file_name(name);
+            if !path.exists() {
+                return Ok(Value::Null);
+            }
+            serde_json::from_slice(&read(&path)?).map_err(|error| HfTokenizerError::Invalid {
+                place: path.display().to_string(),
+                reason: error.to_string(),
+            })
+        };
+        let specials = SpecialTokens::from_configs(
+            &beside("tokenizer_config.json")?,
+            &beside("generation_config.json")?,
+            &beside("config.json")?,
+        );
+        HfTokenizer::new(&path.display().to_string(), &read(&path)?, &specials)
+    }
+
+    /// From the bytes of a `tokenizer.json`; `place` names it in errors.
+    pub fn new(place: &str, json: &[u8], specials: &SpecialTokens) -> Result<HfTokenizer, HfTokenizerError> {
+        let invalid = |reason: String| HfTokenizerError::Invalid { place: place.to_string(), reason };
+        let mut inner = Tokenizer::from_bytes(json).map_err(|error| invalid(error.to_string()))?;
+        // Rows are packed and cut elsewhere; what the file says about it is for other uses.
+        inner.with_truncation(None).map_err(|error| invalid(error.to_string()))?;
+        inner.with_padding(None);
+        inner.set_encode_special_tokens(true);
+        let id = |role: &'static str, token: &String| {
+            let unknown = || HfTokenizerError::UnknownToken { place: place.to_string(), role, token: token.clone() };
+            inner.token_to_id(token).ok_or_else(unknown)
+        };
+        let vocab_size = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
+        let mut known = KNOWN_ENDS.iter().filter_map(|token| inner.token_to_id(token));
+        let eos = match (&specials.eos, specials.eos_id) {
+            (Some(token), _) => id("end", token)?,
+            (None, Some(id)) if (id as usize) < vocab_size => id,
+            (None, Some(id)) => {
+                return Err(invalid(format!("the id {id} that ends a text is beyond its vocabulary of {vocab_size}")));
+            }
+            (None, None) => match (known.next(), known.next()) {
+                (Some(only), None) => only,
+                _ => return Err(HfTokenizerError::NoEnd { place: place.to_string() }),
+            },
+        };
+        let pad = specials.pad.as_ref().map(|token| id("padding", token)).transpose()?.filter(|pad| *pad != eos);
+        let own = own_begin(&inner).map_err(invalid)?;
+        let bos = match (specials.add_bos, &specials.bos) {
+            (Some(false), _) => None,
+            (Some(true), Some(token)) => Some(id("begin", token)?),
+            _ => own,
+        };
+        Ok(HfTokenizer { inner: Arc::new(inner), json: json.into(), vocab_size, bos, eos, pad })
+    }
+
+    /// Bytes of the `tokenizer.json`.
+    pub fn json(&self) -> &[u8] {
+        &self.json
+    }
+
+    /// What decides how text becomes ids: the file's digest and the special ids.
+    pub fn content(&self) -> Key {
+        let identity = json!({"json": Key::of(&self.json), "bos": self.bos, "eos": self.eos, "pad": self.pad});
+        Key::of(canonical_json(&identity).as_bytes())
+    }
+
+    /// One more than the highest id. Weights may have more rows, which no text ever uses.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    pub fn eos(&self) -> u32 {
+        self.eos
+    }
+
+    pub fn pad(&self) -> Option<u32> {
+        self.pad
+    }
+
+    /// The ids of a text, without special ids.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        match self.inner.encode_fast(text, false) {
+            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
+            Err(error) => Err(TokenizerError::Refused { bytes: text.len(), reason: error.to_string() }),
+        }
+    }
+
+    /// The text of some ids, special ones included; an id without a token prints as `<id N>`.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let known = |id: &u32| self.inner.id_to_token(*id).is_some();
+        let mut text = String::new();
+        for run in ids.chunk_by(|a, b| known(a) == known(b)) {
+            match self.inner.decode(run, false) {
+                Ok(decoded) if known(&run[0]) => text.push_str(&decoded),
+                _ => run.iter().for_each(|id| text.push_str(&format!("<id {id}>"))),
+            }
+        }
+        text
+    }
+}
+
+/// The id that the tokenizer's own post-processing puts before a text.
+fn own_begin(inner: &Tokenizer) -> Result<Option<u32>, String> {
+    let ids = |special: bool| inner.encode_fast("a", special).map(|encoding| encoding.get_ids().to_vec());
+    let (with, without) = (ids(true).map_err(|e| e.to_string())?, ids(false).map_err(|e| e.to_string())?);
+    Ok(with.first().copied().filter(|first| with.len() > without.len() && without.first() != Some(first)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes as tokens, `ab` merged, and three special tokens; `begin` says whether one is put before a text.
+    fn file(begin: bool) -> Vec<u8> {
+        let mut vocab = serde_json::Map::new();
+        let mut alphabet: Vec<char> =
+            tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();
+        alphabet.sort();
+        for (id, character) in alphabet.into_iter().enumerate() {
+            vocab.insert(character.to_string(), json!(id));
+        }
+        vocab.insert("ab".into(), json!(256));
+        let special = |id: u32, content: &str| json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+        let processor = json!({
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<b>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"<b>": {"id": "<b>", "ids": [257], "tokens": ["<b>"]}}
+        });
+        let tokenizer = json!({
+            "version": "1.0", "truncation": {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0},
+            "padding": null, "added_tokens": [special(257, "<b>"), special(258, "</s>"), special(259, "<p>")],
+            "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+            "post_processor": if begin { processor } else { Value::Null },
+            "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+            "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null,
+                "fuse_unk": false, "byte_fallback": false, "vocab": vocab, "merges": ["a b"]}
+        });
+        serde_json::to_vec(&tokenizer).unwrap()
+    }
+
+    fn open(begin: bool, specials: SpecialTokens) -> Result<HfTokenizer, HfTokenizerError> {
+        HfTokenizer::new("test", &file(begin), &specials)
+    }
+
+    #[test]
+    fn any_text_survives_a_round_trip() {
+        let tokenizer = open(true, SpecialTokens::default()).unwrap();
+        for text in ["", "abab", " leading and trailing ", "línea\n\n\tπ ≠ 3 🦀", "x</s>y", "<b><p>"] {
+            let ids = tokenizer.encode(text).unwrap();
+            assert_eq!(tokenizer.decode(&ids), text);
+            assert!(ids.iter().all(|id| *id < 257), "{text} has special ids: {ids:?}");
+        }
+        assert_eq!(tokenizer.encode("abab").unwrap(), [256, 256]);
+        assert_eq!(tokenizer.decode(&[257, 256, 999, 258]), "<b>ab<id 999></s>");
+        assert_eq!(tokenizer.vocab_size(), 260);
+    }
+
+    #[test]
+    fn special_ids_come_from_the_files_beside() {
+        let ids = |begin, specials: SpecialTokens| {
+            let tokenizer = open(begin, specials).unwrap();
+            (tokenizer.bos(), tokenizer.eos(), tokenizer.pad())
+        };
+        let named = |name: &str| Some(name.to_string());
+        assert_eq!(ids(true, SpecialTokens::default()), (Some(257), 258, None));
+        assert_eq!(ids(false, SpecialTokens::default()), (None, 258, None));
+        let off = SpecialTokens { bos: named("<b>"), add_bos: Some(false), pad: named("</s>"), ..Default::default() };
+        assert_eq!(ids(true, off), (None, 258, None));
+        let on = SpecialTokens { bos: named("<p>"), add_bos: Some(true), eos_id: Some(257), ..Default::default() };
+        assert_eq!(ids(false, on), (Some(259), 257, None));
+        let by_name = SpecialTokens { eos: named("<p>"), eos_id: Some(257), pad: named("<b>"), ..Default::default() };
+        assert_eq!(ids(false, by_name), (None, 259, Some(257)));
+        let error = open(true, SpecialTokens { eos: named("<x>"), ..Default::default() }).unwrap_err().to_string();
+        assert!(error.contains("end token `<x>`"), "{error}");
+        let error = open(true, SpecialTokens { eos_id: Some(300), ..Default::default() }).unwrap_err().to_string();
+        assert!(error.contains("300"), "{error}");
+    }
+
+    #[test]
+    fn configs_are_read_in_all_their_forms() {
+        let specials = SpecialTokens::from_configs(
+            &json!({"bos_token": {"content": "<b>"}, "eos_token": "</s>", "pad_token": null, "add_bos_token": true}),
+            &Value::Null,
+            &json!({"eos_token_id": [7, 8]}),
+        );
+        let expected = SpecialTokens {
+            bos: Some("<b>".into()),
+            add_bos: Some(true),
+            eos: Some("</s>".into()),
+            eos_id: Some(7),
+            pad: None,
+        };
+        assert_eq!(specials, expected);
+    }
+
+    #[test]
+    fn content_follows_the_file_and_the_special_ids() {
+        let content = |begin, specials| open(begin, specials).unwrap().content();
+        let plain = content(true, SpecialTokens::default());
+        assert_eq!(plain, content(true, SpecialTokens { eos: Some("</s>".into()), ..Default::default() }));
+        assert_ne!(plain, content(false, SpecialTokens::default()));
+        assert_ne!(plain, content(true, SpecialTokens { eos: Some("<p>".into()), ..Default::default() }));
+    }
+
+    #[test]
+    fn a_document_begins_as_the_model_expects() {
+        use crate::data::Tokenizer;
+        let llama = Tokenizer::Hf(open(true, SpecialTokens::default()).unwrap());
+        assert_eq!((llama.bos(), llama.document("ab").unwrap()), (257, vec![257, 256]));
+        let qwen = Tokenizer::Hf(open(false, SpecialTokens::default()).unwrap());
+        assert_eq!((qwen.bos(), qwen.document("ab").unwrap()), (258, vec![256]));
+    }
+
+    #[test]
+    fn a_folder_is_loaded_with_its_configs() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(HfTokenizer::load(dir.path()).unwrap_err().to_string().contains("tokenizer.json"));
+        std::fs::write(dir.path().join("tokenizer.json"), file(true)).unwrap();
+        std::fs::write(dir.path().join("tokenizer_config.json"), r#"{"eos_token": "<p>"}"#).unwrap();
+        assert_eq!(HfTokenizer::load(dir.path()).unwrap().eos(), 259);
+        assert_eq!(HfTokenizer::load(&dir.path().join("tokenizer.json")).unwrap().eos(), 259);
+        std::fs::write(dir.path().join("tokenizer_config.json"), "{").unwrap();
+        assert!(HfTokenizer::load(dir.path()).unwrap_err().to_string().contains("tokenizer_config.json"));
+    }
+}

@@ -1,0 +1,190 @@
+//! Documents of text files, one after the other, in bounded memory.
+//!
+//! A place is a file, a folder or a pattern. Its files are read in the order of their names, so that a corpus does not
+//! depend on the order in which a file system lists them. What cannot be read is an error with file and line, or is
+//! skipped and counted: never skipped in silence. A corpus without a single document is always an error.
+//!
+//! Absent on purpose: shuffling (the mix draws its own order), filters on text (a filtered corpus is another corpus with
+//! its own digest), downloads.
+
+mod files;
+mod format;
+mod lines;
+#[cfg(feature = "parquet")]
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use files::digest;
+pub use format::Format;
+
+use crate::recipe::Key;
+use crate::recipe::corpus::{BadLines, Render};
+use format::Rendering;
+use serde_json::Value;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A text corpus that can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("failed to {doing} {}: {source}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("failed to find a corpus at {place}: {reason}")]
+    NoFiles { place: String, reason: String },
+    #[error("failed to read {}: {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: String },
+    #[error("failed to read the document at {}:{line}: {reason}; mend it, or let `bad_lines` be `skip`", path.display())]
+    BadLine { path: PathBuf, line: u64, reason: String },
+    #[error("failed to find a format named `{name}`{}; there are {}", meant.map(|m| format!(", did you mean `{m}`?")).unwrap_or_default(), Format::names())]
+    UnknownFormat { name: String, meant: Option<&'static str> },
+    #[error("failed to read a corpus of {files} files from {}: it holds no document ({skipped} bad lines were skipped)", first.display())]
+    Empty { files: usize, first: PathBuf, skipped: u64 },
+}
+
+/// Files that hold documents, and how a record becomes text.
+#[derive(Debug, Clone)]
+pub struct Source {
+    files: Vec<PathBuf>,
+    rendering: Rendering,
+    bad_lines: BadLines,
+}
+
+/// One document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    pub text: String,
+    /// Index of its file in [`Source::files`].
+    pub file: usize,
+    /// Line of the file, or row of the table, counted from 1.
+    pub line: u64,
+}
+
+impl Source {
+    /// The files at a place: a file, all files of a folder and its subfolders, or what a pattern (`*`, `?`, `[…]`, `**`)
+    /// matches. Files end in `.jsonl`, `.ndjson`, `.json` (a record a line), each also with `.gz`, `.zst`, or in `.parquet`.
+    pub fn open(place: &Path, render: &Render, bad_lines: BadLines) -> Result<Source, SourceError> {
+        let rendering = Rendering::new(render)?;
+        Ok(Source { files: files::find(place)?, rendering, bad_lines })
+    }
+
+    /// In the order in which they are read.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// What the corpus is: a digest over the digests of its files. Names and places play no part.
+    pub fn content(&self) -> Result<Key, SourceError> {
+        digest(&self.files)
+    }
+
+    /// All documents, from the first.
+    pub fn documents(&self) -> Documents<'_> {
+        Documents { source: self, file: 0, records: None, documents: 0, skipped: 0, done: false }
+    }
+}
+
+/// One record of a file, or why it is none.
+struct Record {
+    line: u64,
+    value: Result<Value, String>,
+}
+
+enum Records {
+    Lines(lines::Lines),
+    #[cfg(feature = "parquet")]
+    Table(Box<table::Table>),
+}
+
+impl Records {
+    fn open(path: &Path, rendering: &Rendering) -> Result<Records, SourceError> {
+        if path.extension().is_none_or(|extension| extension != "parquet") {
+            return Ok(Records::Lines(lines::Lines::open(path)?));
+        }
+        #[cfg(feature = "parquet")]
+        return Ok(Records::Table(Box::new(table::Table::open(path, &rendering.columns())?)));
+        #[cfg(not(feature = "parquet"))]
+        {
+            let _ = rendering;
+            let reason = "this build does not read Parquet; build it with `--features parquet`".to_string();
+            Err(SourceError::Unreadable { path: path.to_path_buf(), reason })
+        }
+    }
+
+    fn next(&mut self) -> Option<Result<Record, SourceError>> {
+        match self {
+            Records::Lines(lines) => lines.next(),
+            #[cfg(feature = "parquet")]
+            Records::Table(table) => table.next(),
+        }
+    }
+}
+
+/// Iterates over documents; ends after the first error.
+pub struct Documents<'a> {
+    source: &'a Source,
+    file: usize,
+    records: Option<Records>,
+    documents: u64,
+    skipped: u64,
+    done: bool,
+}
+
+impl Documents<'_> {
+    /// Documents so far.
+    pub fn documents(&self) -> u64 {
+        self.documents
+    }
+
+    /// Bad lines skipped so far.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    fn advance(&mut self) -> Result<Option<Document>, SourceError> {
+        loop {
+            let Some(path) = self.source.files.get(self.file) else {
+                return match self.documents {
+                    0 => Err(SourceError::Empty {
+                        files: self.source.files.len(),
+                        first: self.source.files[0].clone(),
+                        skipped: self.skipped,
+                    }),
+                    _ => Ok(None),
+                };
+            };
+            let records = match &mut self.records {
+                Some(records) => records,
+                none => none.insert(Records::open(path, &self.source.rendering)?),
+            };
+            let Some(record) = records.next().transpose()? else {
+                self.records = None;
+                self.file += 1;
+                continue;
+            };
+            match (record.value.and_then(|value| self.source.rendering.text(&value)), self.source.bad_lines) {
+                (Ok(text), _) => {
+                    self.documents += 1;
+                    return Ok(Some(Document { text, file: self.file, line: record.line }));
+                }
+                (Err(_), BadLines::Skip) => self.skipped += 1,
+                (Err(reason), BadLines::Fail) => {
+                    return Err(SourceError::BadLine { path: path.clone(), line: record.line, reason });
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Documents<'_> {
+    type Item = Result<Document, SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let next = self.advance().transpose();
+        self.done = !matches!(next, Some(Ok(_)));
+        next
+    }
+}

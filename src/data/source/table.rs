@@ -1,0 +1,52 @@
+//! Rows of a Parquet file, only the columns that are asked for.
+
+use super::{Record, SourceError};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::reader::RowIter;
+use parquet::schema::types::Type;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(super) struct Table {
+    path: PathBuf,
+    rows: RowIter<'static>,
+    row: u64,
+}
+
+impl Table {
+    /// `columns` are names or paths; their first step is the table's column.
+    pub fn open(path: &Path, columns: &[&str]) -> Result<Table, SourceError> {
+        let unreadable = |reason: String| SourceError::Unreadable { path: path.to_path_buf(), reason };
+        let file = File::open(path);
+        let file = file.map_err(|source| SourceError::Io { doing: "open", path: path.to_path_buf(), source })?;
+        let reader = SerializedFileReader::new(file).map_err(|error| unreadable(error.to_string()))?;
+        let schema = reader.metadata().file_metadata().schema();
+        let wanted = |field: &Arc<Type>| {
+            let name = field.name();
+            columns.iter().any(|column| *column == name || column.split('.').next() == Some(name))
+        };
+        let fields: Vec<Arc<Type>> = schema.get_fields().iter().filter(|field| wanted(field)).cloned().collect();
+        if fields.is_empty() {
+            let names: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
+            let reason = format!("there is no column `{}` (there are: {})", columns.join("`, `"), names.join(", "));
+            return Err(unreadable(reason));
+        }
+        let projection = Type::group_type_builder(schema.name()).with_fields(fields).build();
+        let rows =
+            projection.and_then(|projection| RowIter::from_file_into(Box::new(reader)).project(Some(projection)));
+        Ok(Table { path: path.to_path_buf(), rows: rows.map_err(|error| unreadable(error.to_string()))?, row: 0 })
+    }
+
+    pub fn next(&mut self) -> Option<Result<Record, SourceError>> {
+        let row = self.rows.next()?;
+        self.row += 1;
+        Some(match row {
+            Ok(row) => Ok(Record { line: self.row, value: Ok(row.to_json_value()) }),
+            Err(error) => {
+                let reason = format!("row {}: {error}", self.row);
+                Err(SourceError::Unreadable { path: self.path.clone(), reason })
+            }
+        })
+    }
+}
