@@ -25,6 +25,7 @@ pub mod generate;
 pub mod gguf;
 pub mod kernel;
 mod layout;
+pub mod oracle;
 pub mod params;
 pub mod weights;
 
