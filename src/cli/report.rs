@@ -167,10 +167,17 @@ fn input(experiment: &Experiment, lab: &Lab, results: Results) -> Result<Experim
         arms: arms.collect(),
         claims: experiment.claims.iter().map(claim_input).collect(),
         paper,
+        benchmarks: benchmarks(lab),
         methods: methods::text(experiment, lab, &results),
         mixtures: mixtures(experiment, lab)?,
         results,
     })
+}
+
+/// What stands for the benchmarks, up to the remark in brackets.
+fn benchmarks(lab: &Lab) -> Vec<(String, String)> {
+    let short = |label: &str| label.split([',', '(']).next().unwrap_or(label).trim().to_string();
+    lab.benchmarks.iter().map(|(name, binding)| (name.clone(), short(&binding.label))).collect()
 }
 
 /// What a claim of an experiment file is to the judge.

@@ -50,6 +50,8 @@ pub struct ExperimentInput {
     pub paper: String,
     /// The methods section: plain paragraphs separated by empty lines, list items start with `- `; may be empty.
     pub methods: String,
+    /// What a benchmark's name stands for in this lab, where it is not the benchmark itself.
+    pub benchmarks: Vec<(String, String)>,
     /// What each training stage of each arm reads.
     pub mixtures: Vec<MixtureRow>,
     pub results: Results,
@@ -90,6 +92,17 @@ impl ExperimentInput {
             }
         }
         ExperimentInput { name: name.into(), lab: lab.into(), arms, results, ..ExperimentInput::default() }
+    }
+}
+
+impl ExperimentInput {
+    /// A benchmark as headings write it, with what stands for it here.
+    pub fn heading(&self, benchmark: &str) -> String {
+        let name = metric::benchmark(benchmark);
+        match self.benchmarks.iter().find(|(known, _)| known == benchmark) {
+            Some((_, label)) => format!("{name}: {label}"),
+            None => name,
+        }
     }
 }
 

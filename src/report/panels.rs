@@ -49,7 +49,7 @@ pub fn curves(input: &ExperimentInput, id: &'static str, accuracy: &str) -> Opti
                 metric: name,
                 own_title: false,
                 last_row: false,
-                heading: if row == 0 { metric::benchmark(benchmark) } else { String::new() },
+                heading: if row == 0 { input.heading(benchmark) } else { String::new() },
                 curves: collect(input, benchmark, name),
                 bases: match row {
                     0 => input.arms.iter().map(|arm| data::before_rl(input, &arm.id, name, benchmark)).collect(),
@@ -211,7 +211,7 @@ fn draw(
                 (x.at(step as f64), y.at(unit.scale(value)))
             });
         }
-        let heading = if panel.own_title { metric::title(panel.metric) } else { metric::benchmark(&panel.benchmark) };
+        let heading = if panel.own_title { metric::title(panel.metric) } else { input.heading(&panel.benchmark) };
         scene.panels.push(PanelMap {
             frame,
             x: x.from,
