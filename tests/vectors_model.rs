@@ -2,8 +2,10 @@
 //!
 //! The vectors lie in `tests/vectors`, or in the folder that `ABLATE_VECTORS` names (same layout, other models).
 
+use ablate::model::oracle::Oracle;
 use ablate::model::{Batch, Decoder, NO_TARGET, Params, Prompt, Sampling, generate, weights};
 use ablate::recipe::Seed;
+use candle_core::{DType, Device, Tensor};
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -102,22 +104,81 @@ fn every_gradient_equals_the_vectors_and_reaches_its_parameter() {
     }
 }
 
+/// AdamW on all parameters alike, clipped by global norm, in double precision.
+struct AdamW {
+    settings: serde_json::Value,
+    moments: Vec<[f64; 2]>,
+    step: i32,
+}
+
+impl AdamW {
+    fn new(settings: &serde_json::Value, parameters: usize) -> AdamW {
+        AdamW { settings: settings.clone(), moments: vec![[0.0; 2]; parameters], step: 0 }
+    }
+
+    fn step(&mut self, weights: &mut [f64], grads: &[f64]) {
+        let value = |name: &str| self.settings[name].as_f64().unwrap();
+        let (lr, eps, decay) = (value("lr"), value("eps"), value("weight_decay"));
+        let [b1, b2] = [0, 1].map(|index| self.settings["betas"][index].as_f64().unwrap());
+        let norm = grads.iter().map(|g| g * g).sum::<f64>().sqrt();
+        let scale = (value("max_grad_norm") / (norm + 1e-6)).min(1.0);
+        self.step += 1;
+        let (c1, c2) = (1.0 - b1.powi(self.step), 1.0 - b2.powi(self.step));
+        for ((weight, grad), [m, v]) in weights.iter_mut().zip(grads).zip(&mut self.moments) {
+            let g = grad * scale;
+            *m = b1 * *m + (1.0 - b1) * g;
+            *v = b2 * *v + (1.0 - b2) * g * g;
+            *weight = *weight * (1.0 - lr * decay) - lr * (*m / c1) / ((*v / c2).sqrt() + eps);
+        }
+    }
+}
+
+fn settings(case: &Case) -> serde_json::Value {
+    let path = vectors().join("models").join(&case.name).join("case.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The parameters after twenty steps of the oracle in double precision: nobody's rounding.
+fn exact_trajectory(case: &Case) -> BTreeMap<String, Vec<f64>> {
+    let (shape, ids) = &case.ints["train_batches"];
+    let (rows, length) = (shape[1], shape[2]);
+    let oracle = Oracle::new(case.decoder.shape(), case.decoder.params(), DType::F64, &Device::Cpu).unwrap();
+    let mut adamw = AdamW::new(&settings(case)["adamw"], case.decoder.params().flat().len());
+    let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    for ids in ids.chunks_exact(rows * length) {
+        let (targets, starts) = next_token(&[rows, length], ids);
+        let count = (rows * (length - 1)) as f64;
+        let weights: Vec<f32> = targets.iter().map(|t| if *t == NO_TARGET { 0.0 } else { -1.0 }).collect();
+        let batch = Batch { ids, targets: &targets, starts: &starts };
+        let (_, grads) = oracle.gradient(batch, &weights).unwrap();
+        let grads: Vec<f64> = grads.values().flat_map(values).map(|g| g / count).collect();
+        let mut flat: Vec<f64> = oracle.vars().values().flat_map(|var| values(var)).collect();
+        adamw.step(&mut flat, &grads);
+        let mut at = 0;
+        for var in oracle.vars().values() {
+            let count = var.elem_count();
+            var.set(&Tensor::from_slice(&flat[at..at + count], var.shape(), &Device::Cpu).unwrap()).unwrap();
+            at += count;
+        }
+    }
+    oracle.vars().iter().map(|(name, var)| (name.clone(), values(var))).collect()
+}
+
+/// Losses, gradient norms, and every tensor at the end, to 1e-4 of its norm.
+///
+/// Single elements may be further apart, and are in the vectors themselves, by up to 6e-4 of a tensor's maximum against a
+/// trajectory in double precision: AdamW divides each gradient by its own size, so where a gradient is mostly rounding, so
+/// is the step. Key biases are such a tensor (without rotation their gradient would be exactly 0): there the vectors' own
+/// distance from the exact trajectory is the measure.
 #[test]
 fn twenty_adamw_steps_equal_the_vectors() {
     for mut case in cases() {
-        let (shape, ids) = &case.ints["train_batches"];
-        let (rows, length) = (shape[1], shape[2]);
-        let config: serde_json::Value = serde_json::from_slice(
-            &std::fs::read(vectors().join("models").join(&case.name).join("case.json")).unwrap(),
-        )
-        .unwrap();
-        let adamw = &config["adamw"];
-        let value = |name: &str| adamw[name].as_f64().unwrap();
-        let (b1, b2) = (adamw["betas"][0].as_f64().unwrap(), adamw["betas"][1].as_f64().unwrap());
-        let (mut m, mut v) =
-            (vec![0.0f64; case.decoder.params().flat().len()], vec![0.0f64; case.decoder.params().flat().len()]);
-        for (step, batch) in ids.chunks_exact(rows * length).enumerate() {
-            let (loss, grads) = mean_gradient(&case.decoder, &[rows, length], batch, 1);
+        let exact = exact_trajectory(&case);
+        let (shape, ids) = case.ints["train_batches"].clone();
+        let (rows, length, config) = (shape[1], shape[2], settings(&case));
+        let mut adamw = AdamW::new(&config["adamw"], case.decoder.params().flat().len());
+        for (step, ids) in ids.chunks_exact(rows * length).enumerate() {
+            let (loss, grads) = mean_gradient(&case.decoder, &[rows, length], ids, 1);
             let expected = config["train_losses"][step].as_f64().unwrap();
             assert!(
                 (loss - expected).abs() < 1e-4 * expected,
@@ -125,25 +186,39 @@ fn twenty_adamw_steps_equal_the_vectors() {
                 case.name
             );
             let norm = grads.flat().iter().map(|g| (*g as f64).powi(2)).sum::<f64>().sqrt();
-            let scale = (value("max_grad_norm") / (norm + 1e-6)).min(1.0);
+            let expected = config["grad_norms"][step].as_f64().unwrap();
+            assert!(
+                (norm - expected).abs() < 1e-4 * expected,
+                "{} step {step}: norm {norm}, not {expected}",
+                case.name
+            );
+            let grads: Vec<f64> = grads.flat().iter().map(|g| *g as f64).collect();
             case.decoder.update(|params| {
-                for (index, (weight, grad)) in params.flat_mut().iter_mut().zip(grads.flat()).enumerate() {
-                    let g = *grad as f64 * scale;
-                    m[index] = b1 * m[index] + (1.0 - b1) * g;
-                    v[index] = b2 * v[index] + (1.0 - b2) * g * g;
-                    let t = step as i32 + 1;
-                    let (m_hat, v_hat) = (m[index] / (1.0 - b1.powi(t)), v[index] / (1.0 - b2.powi(t)));
-                    let decayed = *weight as f64 * (1.0 - value("lr") * value("weight_decay"));
-                    *weight = (decayed - value("lr") * m_hat / (v_hat.sqrt() + value("eps"))) as f32;
-                }
+                let mut weights: Vec<f64> = params.flat().iter().map(|w| *w as f64).collect();
+                adamw.step(&mut weights, &grads);
+                params.flat_mut().iter_mut().zip(weights).for_each(|(to, from)| *to = from as f32);
             });
         }
         for info in case.decoder.params().infos() {
-            let error =
-                relative(case.decoder.params().get(&info.name), &case.floats[&format!("after20.{}", info.name)].1);
-            assert!(error < 1e-4, "{}: {} differs by {error} after twenty steps", case.name, info.name);
+            let reference: Vec<f64> =
+                case.floats[&format!("after20.{}", info.name)].1.iter().map(|x| *x as f64).collect();
+            let ours: Vec<f64> = case.decoder.params().get(&info.name).iter().map(|x| *x as f64).collect();
+            let exact = &exact[&info.name];
+            let (apart, rounding) = (distance(&ours, &reference), distance(&reference, exact));
+            assert!(
+                apart < 1e-4 || (rounding > 1e-4 && distance(&ours, exact) < 3.0 * rounding),
+                "{}: {} is {apart:.1e} from the vector after twenty steps, which is {rounding:.1e} from the exact one",
+                case.name,
+                info.name
+            );
         }
     }
+}
+
+/// Norm of the difference, relative to the norm of the reference.
+fn distance(ours: &[f64], reference: &[f64]) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    norm(&mut ours.iter().zip(reference).map(|(a, b)| a - b)) / norm(&mut reference.iter().copied())
 }
 
 fn vectors() -> PathBuf {

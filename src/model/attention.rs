@@ -9,7 +9,7 @@
 use super::kernel::gemm::{
     Into, PANEL, clear_tail, gemm, gemm_tn, pack, pack_strips, pack_transposed, panels_len, strips_len,
 };
-use super::kernel::softmax::{dot_product, multiply, softmax, softmax_backward};
+use super::kernel::softmax::{multiply, softmax, softmax_backward};
 use crate::recipe::ModelShape;
 
 /// Query rows of one block. More rows waste more work on keys that the first of them must not see.
@@ -89,7 +89,6 @@ pub fn forward(shape: &ModelShape, qkv: &[f32], out: &mut [f32], norms: &mut [Ro
 pub fn backward(
     shape: &ModelShape,
     qkv: &[f32],
-    out: &[f32],
     norms: &[RowNorm],
     d_out: &[f32],
     d_qkv: &mut [f32],
@@ -124,14 +123,13 @@ pub fn backward(
                 let rows = BACKWARD_ROWS.min(tokens - first);
                 let seen = first + rows;
                 let queries = &qkv[first * stride + head * dim..];
-                let (out, d_out) = (&out[first * q_width + head * dim..], &d_out[first * q_width + head * dim..]);
+                let d_out = &d_out[first * q_width + head * dim..];
                 gemm(queries, stride, rows, dim, &s.keys, dim, seen, &mut s.scores, ld, Into::Replace);
                 gemm(d_out, q_width, rows, dim, &s.values, dim, seen, &mut s.d_scores, ld, Into::Replace);
                 for row in 0..rows {
-                    let mean = dot_product(&out[row * q_width..][..dim], &d_out[row * q_width..][..dim]);
                     let (scores, d_scores) = (&mut s.scores[row * ld..][..seen], &mut s.d_scores[row * ld..][..seen]);
                     let norm = norms[(first + row) * heads + head];
-                    softmax_backward(scores, d_scores, first + row + 1, scale, norm, mean);
+                    softmax_backward(scores, d_scores, first + row + 1, scale, norm);
                 }
                 let d_queries = &mut d_qkv[first * stride + head * dim..];
                 gemm(&s.d_scores, ld, rows, seen, &s.key_rows, tokens, dim, d_queries, stride, Into::Replace);

@@ -96,8 +96,14 @@ pub fn backward(
         for (start, end) in starts.windows(2).map(|pair| (pair[0], pair[1])) {
             let (wide, narrow) = (start * width..end * width, start * q_width..end * q_width);
             let norms = &layer.row_norms[start * heads..end * heads];
-            let (out, d_out) = (&layer.attended[narrow.clone()], &d_wide[narrow]);
-            attention::backward(shape, &layer.heads.qkv[wide.clone()], out, norms, d_out, &mut d_qkv[wide], scratch);
+            attention::backward(
+                shape,
+                &layer.heads.qkv[wide.clone()],
+                norms,
+                &d_wide[narrow],
+                &mut d_qkv[wide],
+                scratch,
+            );
         }
         let longest = positions.iter().max().map_or(0, |last| last + 1);
         rotate(d_qkv, width, heads + shape.kv_heads, positions, weights.rotation(longest), -1.0);

@@ -24,6 +24,7 @@ mod forward;
 pub mod generate;
 pub mod kernel;
 mod layout;
+pub mod oracle;
 pub mod params;
 pub mod weights;
 

@@ -1,7 +1,8 @@
 //! Learning-rate schedules in closed form: the rate is a function of the step and the length of the run, never of a state.
 //!
-//! Steps count from 0. Warm-up follows `transformers.optimization`: it starts at the floor and reaches the peak at step
-//! `warmup`, not before. Shapes and endpoints are those of `get_wsd_schedule` and `get_cosine_with_min_lr_schedule`.
+//! Steps count from 0. Warm-up follows `transformers.optimization`: it reaches the peak at step `warmup`, not before, and
+//! starts at the floor (warmup-stable-decay) or at 0 (cosine). Shapes and endpoints are those of `get_wsd_schedule` and
+//! `get_cosine_with_min_lr_schedule`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ impl DecayCurve {
 pub enum Schedule {
     /// Warm up over a share of the run, then stay at the peak.
     Constant { warmup: f64 },
-    /// Warm up, then cosine to `floor` times the peak at the end.
+    /// Warm up from 0, then cosine to `floor` times the peak at the end.
     Cosine { warmup: f64, floor: f64 },
     /// Warm up, stay at the peak, and decay over the last `decay` share of the run.
     WarmupStableDecay { warmup: f64, decay: f64, curve: DecayCurve, floor: f64 },
@@ -55,7 +56,7 @@ impl Schedule {
             }
             Schedule::Cosine { warmup, floor } => {
                 let warmup = steps(warmup);
-                warmup_stable_decay(step, warmup, 0, total - warmup, DecayCurve::Cosine, floor)
+                warmup_cosine(step, warmup, total.saturating_sub(warmup), floor)
             }
             Schedule::WarmupStableDecay { warmup, decay, curve, floor } => {
                 let (warmup, decay) = (steps(warmup), steps(decay));
@@ -79,4 +80,12 @@ pub fn warmup_stable_decay(step: u64, warmup: u64, stable: u64, decay: u64, curv
         return floor;
     }
     floor + (1.0 - floor) * curve.at((after - stable) as f64 / decay as f64)
+}
+
+/// Warm-up from 0, then a cosine to the floor; `warmup` and `decay` in steps.
+pub fn warmup_cosine(step: u64, warmup: u64, decay: u64, floor: f64) -> f64 {
+    if step < warmup {
+        return step as f64 / warmup as f64;
+    }
+    warmup_stable_decay(step, warmup, 0, decay, DecayCurve::Cosine, floor)
 }

@@ -113,13 +113,18 @@ vectorised! {
     }
 
     /// The first `seen` scores become probabilities, from what [`softmax`] returned, and the gradients by probabilities
-    /// become gradients by scores; `mean` is the dot product of the two. The others become 0.
-    pub fn softmax_backward(scores: &mut [f32], d_scores: &mut [f32], seen: usize, scale: f32, norm: [f32; 2], mean: f32) {
+    /// become gradients by scores, `scale · p · (d_p - Σ p·d_p)`. The others become 0.
+    ///
+    /// The sum is taken over these very probabilities, so that a row's gradients cancel as they should: the gradient of a
+    /// key's bias is what is left of them.
+    pub fn softmax_backward(scores: &mut [f32], d_scores: &mut [f32], seen: usize, scale: f32, norm: [f32; 2]) {
         let (scores, unseen) = scores.split_at_mut(seen);
         let (d_scores, d_unseen) = d_scores.split_at_mut(seen);
-        for (score, d_score) in scores.iter_mut().zip(d_scores) {
-            let probability = exp((*score - norm[0]) * scale) * norm[1];
-            *score = probability;
+        for score in scores.iter_mut() {
+            *score = exp((*score - norm[0]) * scale) * norm[1];
+        }
+        let mean = dot(scores, d_scores);
+        for (probability, d_score) in scores.iter().zip(d_scores) {
             *d_score = (*d_score - mean) * probability * scale;
         }
         unseen.fill(0.0);
@@ -131,11 +136,6 @@ vectorised! {
         for value in values.iter_mut() {
             *value *= factor;
         }
-    }
-
-    /// [`dot`], compiled wide.
-    pub fn dot_product(a: &[f32], b: &[f32]) -> f32 {
-        dot(a, b)
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
         assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6 && p[seen..] == [0.0; 3]);
         let (mut again, mut gradient) = (scores.clone(), weights.clone());
         let norm = softmax(&mut scores.clone(), seen, scale);
-        softmax_backward(&mut again, &mut gradient, seen, scale, norm, value(&p) as f32);
+        softmax_backward(&mut again, &mut gradient, seen, scale, norm);
         assert!(again.iter().zip(&p).all(|(a, b)| a.to_bits() == b.to_bits()), "the same probabilities again");
         for i in 0..scores.len() {
             let nudge = |by: f32| {
