@@ -217,7 +217,7 @@ fn mixtures(experiment: &Experiment, lab: &Lab) -> Result<Vec<MixtureRow>, Failu
     let mut rows = Vec::new();
     for (arm, trial) in experiment.arms.iter().zip(&trials) {
         for stage in &trial.stages {
-            let Recipe::Train(train) = &stage.recipe else { continue };
+            let Recipe::Train(train) = &*stage.recipe else { continue };
             let phase = arm.spec.midtrain.iter().find(|phase| phase.name == stage.name);
             let mixture = match (phase, lab.families.get(arm.spec.family.as_str()), &train.init) {
                 (Some(phase), _, Init::From { .. }) => &phase.mixture,

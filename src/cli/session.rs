@@ -9,7 +9,7 @@ use crate::recipe::{Backend, Key};
 use crate::spec::experiment::Experiment;
 use crate::spec::lab::{Lab, LabError};
 use crate::spec::mistake::Source;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 /// An experiment in a lab, lowered, and which of its trials were asked for.
@@ -37,7 +37,8 @@ impl Session {
         let trials = lower(&experiment, &lab, &seeds, Backend::Cpu).map_err(Failure::usage)?;
         let mut kept = experiment.clone();
         kept.keep_only(&pairs(&selection.only)?).map_err(Failure::usage)?;
-        let selected = trials.iter().enumerate().filter(|(_, trial)| kept.arm(&trial.arm).is_some());
+        let kept: HashSet<&str> = kept.arms.iter().map(|arm| arm.id.as_str()).collect();
+        let selected = trials.iter().enumerate().filter(|(_, trial)| kept.contains(trial.arm.as_str()));
         let selected = selected.map(|(index, _)| index).collect();
         let store = Store::at(&selection.results.join(".store"))?;
         let results = selection.results.join(&experiment.name).join(&lab.name);

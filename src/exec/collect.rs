@@ -134,7 +134,7 @@ pub fn collect(plan: &TrialPlan, fates: &[Fate], costs: &[plan::Cost]) -> Result
                 git: record.provenance.git.clone(),
             },
         );
-        if matches!(stage.recipe, Recipe::Corpus(_) | Recipe::Checkpoint(_)) {
+        if matches!(*stage.recipe, Recipe::Corpus(_) | Recipe::Checkpoint(_)) {
             continue;
         }
         let found = numbers(&artifact.dir)
@@ -178,7 +178,7 @@ fn add(rows: &mut Rows, plan: &TrialPlan, stage: &str, recipe: &Recipe, found: N
 
 /// The step at which an evaluation of a stage stands: where mid-training starts for the base, the stage's end for others.
 fn last_step(plan: &TrialPlan, name: &str) -> u64 {
-    match plan.stages.iter().find(|stage| stage.name == name).map(|stage| &stage.recipe) {
+    match plan.stages.iter().find(|stage| stage.name == name).map(|stage| &*stage.recipe) {
         Some(Recipe::Train(train)) if name != "base" => train.steps().0,
         Some(Recipe::Rl(rl)) => rl.steps.0,
         _ => 0,

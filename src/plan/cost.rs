@@ -269,7 +269,11 @@ mod tests {
 
     fn of(stage: &str, change: impl Fn(&mut Recipe)) -> Cost {
         let mut trial = sample::trial("a", 1, 0);
-        trial.stages.iter_mut().filter(|planned| planned.name == stage).for_each(|planned| change(&mut planned.recipe));
+        trial
+            .stages
+            .iter_mut()
+            .filter(|planned| planned.name == stage)
+            .for_each(|planned| change(std::sync::Arc::make_mut(&mut planned.recipe)));
         let graph = Graph::new(&[trial]).unwrap();
         let node = graph.nodes.iter().position(|node| node.names[0] == stage).unwrap();
         costs(&graph, &Known::default())[node]

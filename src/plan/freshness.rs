@@ -145,7 +145,7 @@ pub fn assess(question: &Question) -> cache::store::Result<Vec<Assessment>> {
             Presence::Present(_) => false,
             Presence::Damaged(_) => true,
             Presence::Absent => {
-                let source = matches!(node.recipe, Recipe::Corpus(_) | Recipe::Checkpoint(_));
+                let source = matches!(*node.recipe, Recipe::Corpus(_) | Recipe::Checkpoint(_));
                 !source || node.consumers.iter().any(|consumer| must_run[*consumer])
             }
         };

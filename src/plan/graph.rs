@@ -7,12 +7,13 @@
 use super::trial::TrialPlan;
 use crate::recipe::{Init, Key, ModelShape, Recipe};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// One artifact to have.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     pub key: Key,
-    pub recipe: Recipe,
+    pub recipe: Arc<Recipe>,
     /// Indices of the nodes it reads; all smaller than its own.
     pub inputs: Vec<usize>,
     /// Indices of the nodes that read it; all larger than its own.
@@ -109,7 +110,7 @@ impl Graph {
                 let input = node.inputs.iter().find(|input| self.nodes[**input].key == *weights);
                 input.and_then(|input| shapes[*input].clone())
             };
-            shapes.push(match &node.recipe {
+            shapes.push(match &*node.recipe {
                 Recipe::Corpus(_) => None,
                 Recipe::Checkpoint(_) => checkpoints.get(&node.key).cloned(),
                 Recipe::Train(train) => match &train.init {
@@ -160,7 +161,7 @@ mod tests {
         let first = sample::trial("arm0", 0, 0);
         let arm = |arm: u64| {
             let mut trial = TrialPlan { arm: format!("arm{arm}"), ..first.clone() };
-            let Recipe::Train(mut mid) = trial.stages[4].recipe.clone() else { unreachable!() };
+            let Recipe::Train(mut mid) = (*trial.stages[4].recipe).clone() else { unreachable!() };
             mid.tokens.0 += 64 * arm;
             trial.stages[4] = sample::stage("mid", Recipe::Train(mid));
             trial.stages[6] = sample::stage("rl", Recipe::Rl(sample::rl(trial.stages[4].key, 0)));
@@ -181,7 +182,7 @@ mod tests {
         let graph = Graph::new(&[sample::trial("a", 1, 0)]).unwrap();
         let shapes = graph.shapes(&BTreeMap::new());
         for (node, shape) in graph.nodes.iter().zip(&shapes) {
-            assert_eq!(shape.is_some(), !matches!(node.recipe, Recipe::Corpus(_)), "{:?}", node.names);
+            assert_eq!(shape.is_some(), !matches!(*node.recipe, Recipe::Corpus(_)), "{:?}", node.names);
         }
     }
 

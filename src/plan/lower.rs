@@ -20,6 +20,7 @@ use crate::spec::lab::{Lab, known};
 use crate::spec::mistake::Mistakes;
 use crate::spec::name::Name;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// The seeds of a run: what the command line asks for (0 up to that many), else what the experiment insists on, else what
 /// the lab is for.
@@ -95,7 +96,7 @@ struct Lowering<'a> {
     lab: &'a Lab,
     backend: Backend,
     /// Stages by what tells them apart: the name of their kind and what they depend on.
-    memo: HashMap<(String, Option<Key>, Seed), (Recipe, Key)>,
+    memo: HashMap<(String, Option<Key>, Seed), (Arc<Recipe>, Key)>,
 }
 
 impl Lowering<'_> {
@@ -119,7 +120,7 @@ impl Lowering<'_> {
             // Arms differ, so no other trial has this stage: there is nothing to remember.
             let recipe = Recipe::Rl(rl_recipe(rl, lab, weights, protocol(lab, template, &spec.benchmarks), seed));
             let key = recipe.fingerprint(self.backend).key();
-            stages.push(PlannedStage { name: "rl".to_string(), recipe, key });
+            stages.push(PlannedStage { name: "rl".to_string(), recipe: Arc::new(recipe), key });
         }
         TrialPlan { arm: arm.id.to_string(), levels: arm.levels.clone(), seed, stages }
     }
@@ -183,7 +184,7 @@ impl Lowering<'_> {
         let (recipe, key) = self.memo.entry(what).or_insert_with(|| {
             let recipe = recipe();
             let key = recipe.fingerprint(backend).key();
-            (recipe, key)
+            (Arc::new(recipe), key)
         });
         if !stages.iter().any(|stage| stage.key == *key && stage.name == name) {
             stages.push(PlannedStage { name: name.to_string(), recipe: recipe.clone(), key: *key });

@@ -126,12 +126,12 @@ fn backends_never_share_what_was_computed() {
 fn amounts_are_scaled_and_stairs_too() {
     let plans = plans(FORMAT, "proxy");
     let plan = trial(&plans, "template=complex,length=stair", 0);
-    let Recipe::Rl(rl) = &plan.stages.last().unwrap().recipe else { panic!("rl is last") };
+    let Recipe::Rl(rl) = &*plan.stages.last().unwrap().recipe else { panic!("rl is last") };
     let stair: Vec<(u64, usize)> = rl.max_response.iter().map(|entry| (entry.from.0, entry.max_tokens)).collect();
     assert_eq!(stair, [(0, 48), (20, 96), (32, 192)]);
     assert_eq!(rl.steps.0, 40);
     assert!(rl.template.before.starts_with("user :"));
-    let Some(Recipe::Train(web)) = plan.stages.iter().find(|s| s.name == "web").map(|s| &s.recipe) else { panic!() };
+    let Some(Recipe::Train(web)) = plan.stages.iter().find(|s| s.name == "web").map(|s| &*s.recipe) else { panic!() };
     assert_eq!(web.tokens.0, 500_000);
     assert!((web.mixture.iter().map(|part| part.share).sum::<f64>() - 1.0).abs() < 1e-12);
     assert!(web.mixture.is_sorted_by_key(|part| part.corpus));
@@ -151,7 +151,7 @@ fn a_peak_scales_every_learning_rate() {
     let plans = plans(text, "proxy");
     let lr = |arm| {
         let plan = trial(&plans, arm, 0);
-        match plan.stages.iter().find(|s| s.name == "decay").map(|s| &s.recipe) {
+        match plan.stages.iter().find(|s| s.name == "decay").map(|s| &*s.recipe) {
             Some(Recipe::Train(decay)) => decay.optimizer.peak_lr(),
             _ => panic!("no decay"),
         }

@@ -113,7 +113,7 @@ pub fn rl(policy: Key, seed: u64) -> RlRecipe {
 /// A stage on the CPU.
 pub fn stage(name: &str, recipe: Recipe) -> PlannedStage {
     let key = recipe.fingerprint(Backend::Cpu).key();
-    PlannedStage { name: name.into(), recipe, key }
+    PlannedStage { name: name.into(), recipe: recipe.into(), key }
 }
 
 /// `corpus:web → base → eval:base`, shared by all; `corpus:math → mid → eval:mid → rl`, whose corpus has `1000 + level` tokens.

@@ -3,6 +3,7 @@
 //! Lowering an experiment into these is `spec`'s and `plan::lower`'s work; from here on nobody knows about YAML.
 
 use crate::recipe::{Key, Recipe, Seed};
+use std::sync::Arc;
 
 /// One arm under one seed, as a chain of stages.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +21,6 @@ pub struct TrialPlan {
 pub struct PlannedStage {
     /// `corpus:<name>`, `base`, a mid-training phase's name, `eval:<stage>`, `rl`. A name is no identity.
     pub name: String,
-    pub recipe: Recipe,
+    pub recipe: Arc<Recipe>,
     pub key: Key,
 }

@@ -15,7 +15,7 @@ fn with(mut trial: TrialPlan, stage: &str, change: impl Fn(&mut Recipe)) -> Tria
                 *key = *to;
             }
         };
-        match &mut planned.recipe {
+        match std::sync::Arc::make_mut(&mut planned.recipe) {
             Recipe::Train(train) => {
                 train.mixture.iter_mut().for_each(|part| new(&mut part.corpus));
                 if let crate::recipe::Init::From { weights } = &mut train.init {
@@ -27,7 +27,7 @@ fn with(mut trial: TrialPlan, stage: &str, change: impl Fn(&mut Recipe)) -> Tria
             Recipe::Corpus(_) | Recipe::Checkpoint(_) => {}
         }
         if planned.name == stage {
-            change(&mut planned.recipe);
+            change(std::sync::Arc::make_mut(&mut planned.recipe));
         }
         planned.key = planned.recipe.fingerprint(Backend::Cpu).key();
         moved.push((old, planned.key));

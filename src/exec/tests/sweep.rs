@@ -71,7 +71,7 @@ fn a_failing_stage_takes_only_its_dependents_with_it_and_is_tried_again() {
     let mid = experiment()[0].stages[4].recipe.clone();
     for mischief in [Mischief::Fail, Mischief::Panic, Mischief::Forget] {
         let (place, mid) = (Place::new(), mid.clone());
-        let bench = StubBench::with(move |recipe| (*recipe == mid).then_some(mischief));
+        let bench = StubBench::with(move |recipe| (*recipe == *mid).then_some(mischief));
         let summary = place.run(&experiment(), &bench);
         assert_eq!((summary.made, summary.not_run, summary.failed.len()), (STAGES - 3, 2, 1), "{mischief:?}");
         assert_eq!((summary.trials_finished, summary.trials_failed), (3, 1));
@@ -94,7 +94,7 @@ fn a_failing_stage_takes_only_its_dependents_with_it_and_is_tried_again() {
 fn a_diverged_arm_is_data_and_what_depends_on_it_is_not_run() {
     let place = Place::new();
     let mid = experiment()[0].stages[4].recipe.clone();
-    let bench = StubBench::with(move |recipe| (*recipe == mid).then_some(Mischief::Diverge));
+    let bench = StubBench::with(move |recipe| (*recipe == *mid).then_some(Mischief::Diverge));
     let summary = place.run(&experiment(), &bench);
     assert_eq!((summary.made, summary.not_run, summary.diverged.len(), summary.failed.len()), (STAGES - 2, 2, 1, 0));
     assert_eq!((summary.trials_finished, summary.trials_diverged), (3, 1));
