@@ -1,0 +1,130 @@
+//! The same experiment gives the same bytes: on one thread or two, one job or two, in one go or killed and run again.
+
+#![cfg(feature = "engine")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const LAB: &str = "
+lab: tiny
+extends: smoke
+about: Enough to train, evaluate and reinforce within seconds.
+seeds: 1
+scale:
+  tokens: { paper: 20B tokens, here: 40k tokens }
+  rl_steps: { paper: 200, here: 4 }
+families:
+  llama: { pretrain: { budget: 60k tokens } }
+  qwen: { pretrain: { budget: 60k tokens } }
+corpus_size: 120k tokens
+corpora: { megamath-web-pro-max: { size: 120k tokens } }
+benchmarks: { gsm8k: { count: 6 }, math500: { count: 6 } }
+rl: { prompts_per_step: 4, eval_every: 2 }
+eval: { max_new_tokens: 32 tokens }
+";
+
+const EXPERIMENT: &str = "
+question: Do bytes depend on anything but the file?
+base:
+  family: llama
+  midtrain: { web: { mixture: { megamath-web-pro: 80%, megamath-qa: 20% }, budget: 20B tokens, schedule: cosine } }
+  rl: { prompts: math8k, template: simple, max_response: 2048 tokens, steps: 200 }
+  benchmarks: [gsm8k, math500]
+axes:
+  family:
+    llama: { family: llama, baseline: true }
+    qwen: { family: qwen }
+";
+
+fn ablate(place: &Path, results: &str, extra: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ablate"));
+    command.current_dir(place).args(["run", "bytes.yaml", "--lab", "./tiny.yaml", "--results", results]);
+    command.args(["--progress", "none"]).args(extra).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn place() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("tiny.yaml"), LAB).unwrap();
+    fs::write(place.path().join("bytes.yaml"), EXPERIMENT).unwrap();
+    place
+}
+
+/// Both results files.
+fn results(place: &Path, name: &str) -> (String, String) {
+    let folder = place.join(name).join("bytes/tiny");
+    let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
+    (read("trials.jsonl"), read("curves.csv"))
+}
+
+#[test]
+fn bytes_depend_on_neither_threads_nor_jobs_nor_a_kill_at_any_moment() {
+    let place = place();
+    assert!(ablate(place.path(), "one", &["--jobs", "1", "--threads", "1"]).status().unwrap().success());
+    let expected = results(place.path(), "one");
+    assert!(expected.1.lines().count() > 100, "{}", expected.1);
+
+    assert!(ablate(place.path(), "two", &["--jobs", "2", "--threads", "2"]).status().unwrap().success());
+    assert!(results(place.path(), "two") == expected, "two jobs of two threads gave other bytes");
+
+    // Killed, without a chance to clean up, after ever longer times, until it gets through.
+    let mut kills = 0;
+    for attempt in 0..200 {
+        let mut child = ablate(place.path(), "killed", &["--jobs", "1", "--threads", "2"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(60 + 35 * attempt));
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+    }
+    assert!(kills > 2, "the run was too fast to be killed in its middle");
+    assert!(results(place.path(), "killed") == expected, "{kills} kills gave other bytes");
+
+    // Nothing is left to do, and the store is whole.
+    let before = fs::metadata(place.path().join("one/bytes/tiny/curves.csv")).unwrap().len();
+    assert!(ablate(place.path(), "one", &["--max-hours", "1"]).status().unwrap().success());
+    assert_eq!(fs::metadata(place.path().join("one/bytes/tiny/curves.csv")).unwrap().len(), before);
+    let verify = |extra: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ablate"));
+        command.current_dir(place.path()).args(["verify", "--results", "killed"]).args(extra);
+        command.output().unwrap()
+    };
+    let again = verify(&["--recompute", "4"]);
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
+
+    // A flipped bit is found, told, and mended by the next run.
+    let object = walkdir::WalkDir::new(place.path().join("killed/.store/objects")).sort_by_file_name().into_iter();
+    let weights =
+        object.map(|entry| entry.unwrap().into_path()).find(|path| path.ends_with("model.safetensors")).unwrap();
+    let mut bytes = fs::read(&weights).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    let found = verify(&[]);
+    assert_eq!(found.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&found.stdout).contains("model.safetensors"));
+    assert!(ablate(place.path(), "killed", &[]).status().unwrap().success());
+    assert!(verify(&[]).status.success());
+    assert!(results(place.path(), "killed") == expected, "mending gave other bytes");
+}
+
+#[test]
+fn an_interrupt_saves_and_says_how_to_go_on() {
+    let place = place();
+    let mut command = ablate(place.path(), "stopped", &["--jobs", "1"]);
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("to go on: ablate run bytes.yaml --lab ./tiny.yaml --results stopped"), "{said}");
+    assert!(ablate(place.path(), "stopped", &[]).status().unwrap().success());
+    assert!(ablate(place.path(), "whole", &[]).status().unwrap().success());
+    assert!(results(place.path(), "stopped") == results(place.path(), "whole"));
+}
