@@ -38,8 +38,6 @@ pub enum Verb {
     Gc(GcArgs),
     /// Judge answers: gold and response a line in, verdict and rule a line out.
     Score(ScoreArgs),
-    /// Evaluate one model on one benchmark.
-    Eval(EvalArgs),
     /// Forward pass for cross-checks: token ids in, logits out.
     Logits(LogitsArgs),
     /// Write a trained model as a Hugging Face folder with a model card.
@@ -49,8 +47,6 @@ pub enum Verb {
     Import(ImportVerb),
     /// Print the JSON Schema of experiment or lab files, for editors.
     Schema(SchemaArgs),
-    /// Check this machine: threads, memory, disk, locks, and whether it reproduces our bytes.
-    Doctor(DoctorArgs),
 }
 
 /// Which trials of which experiment.
@@ -179,37 +175,6 @@ pub struct ScoreArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct EvalArgs {
-    /// Hugging Face folder (config.json, model.safetensors, tokenizer.json).
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
-    /// Lines with `id`, `question` and `answer`.
-    #[arg(long, value_name = "FILE.jsonl")]
-    pub benchmark: PathBuf,
-    /// How the benchmark is asked and graded. Default: the file's name.
-    #[arg(long, value_name = "NAME")]
-    pub suite: Option<String>,
-    /// Worked examples before the question. Default: the suite's.
-    #[arg(long, value_name = "N")]
-    pub shots: Option<usize>,
-    /// Only the first N items.
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-    /// Draw K answers at temperature 1 instead of one greedy answer.
-    #[arg(long, value_name = "K")]
-    pub samples: Option<usize>,
-    /// Prompt template instead of the suite's.
-    #[arg(long, value_name = "NAME")]
-    pub template: Option<String>,
-    #[arg(long, default_value_t = 256, value_name = "N")]
-    pub max_new_tokens: usize,
-    #[arg(long, default_value = "eval", value_name = "DIR")]
-    pub out: PathBuf,
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
-}
-
-#[derive(Debug, Args)]
 pub struct LogitsArgs {
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
@@ -266,10 +231,4 @@ pub struct SchemaArgs {
 pub enum SchemaOf {
     Experiment,
     Lab,
-}
-
-#[derive(Debug, Args)]
-pub struct DoctorArgs {
-    #[arg(long, default_value = "results", value_name = "DIR")]
-    pub results: PathBuf,
 }

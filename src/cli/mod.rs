@@ -4,18 +4,24 @@
 
 mod args;
 mod compare;
+#[cfg(feature = "engine")]
+mod export;
 mod failure;
+mod import;
+#[cfg(feature = "engine")]
+mod logits;
 mod methods;
 mod plan;
 mod progress;
 mod report;
 #[cfg(feature = "engine")]
 mod run;
+mod schema;
 mod score;
 mod session;
 mod store;
 
-use args::{Cli, Verb};
+use args::{Cli, ImportVerb, Verb};
 use clap::Parser;
 use failure::Failure;
 use std::process::ExitCode;
@@ -41,6 +47,15 @@ fn dispatch(verb: &Verb) -> Result<(), Failure> {
         Verb::Verify(args) => store::verify(args),
         Verb::Gc(args) => store::gc(args),
         Verb::Score(args) => score::score(args),
-        _ => Err(Failure::usage("not there yet")),
+        #[cfg(feature = "engine")]
+        Verb::Logits(args) => logits::logits(args),
+        #[cfg(feature = "engine")]
+        Verb::Export(args) => export::export(args),
+        Verb::Import(ImportVerb::Wandb(args)) => import::wandb(args),
+        Verb::Schema(args) => schema::schema(args),
+        #[cfg(not(feature = "engine"))]
+        Verb::Run(_) | Verb::Logits(_) | Verb::Export(_) => {
+            Err(Failure::usage("this build has no engine; build with the default features"))
+        }
     }
 }

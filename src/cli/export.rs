@@ -1,0 +1,160 @@
+//! `ablate export`: the weights of a stage as a Hugging Face folder with a model card.
+
+use super::args::ExportArgs;
+use super::failure::Failure;
+use super::session::Session;
+use crate::data::world;
+use crate::exec::results;
+use crate::model::weights;
+use crate::recipe::corpus::CorpusRecipe;
+use crate::recipe::{Recipe, World};
+use crate::verdict::Estimate;
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+use std::path::Path;
+
+pub fn export(args: &ExportArgs) -> Result<(), Failure> {
+    let session = Session::open(&args.selection)?;
+    let known = |names: Vec<String>| format!("there are: {}", names.join(", "));
+    let of_arm: Vec<_> = session.trials.iter().filter(|trial| trial.arm == args.arm).collect();
+    if of_arm.is_empty() {
+        let arms = session.experiment.arms.iter().map(|arm| arm.id.to_string()).collect();
+        return Err(Failure::usage(format!("there is no arm `{}`", args.arm)).hint(known(arms)));
+    }
+    let Some(trial) = of_arm.iter().find(|trial| trial.seed.0 == args.seed) else {
+        let seeds = of_arm.iter().map(|trial| trial.seed.0.to_string()).collect();
+        return Err(Failure::usage(format!("the arm has no seed {}", args.seed)).hint(known(seeds)));
+    };
+    let has_weights = |recipe: &Recipe| matches!(recipe, Recipe::Train(_) | Recipe::Rl(_) | Recipe::Checkpoint(_));
+    let stages: Vec<_> = trial.stages.iter().filter(|stage| has_weights(&stage.recipe)).collect();
+    let Some(stage) = stages.iter().find(|stage| stage.name == args.stage) else {
+        let names = stages.iter().map(|stage| stage.name.clone()).collect();
+        return Err(Failure::usage(format!("the arm has no stage `{}` with weights", args.stage)).hint(known(names)));
+    };
+    let artifact = session.store.open(&stage.key).map_err(|error| {
+        Failure::usage(format!("stage `{}` is not in the store: {error}", args.stage)).hint(format!(
+            "ablate run {} --lab {}",
+            args.selection.experiment.display(),
+            args.selection.lab
+        ))
+    })?;
+    if args.to.exists() && std::fs::read_dir(&args.to)?.next().is_some() {
+        return Err(Failure::usage(format!("{} exists and is not empty", args.to.display())));
+    }
+    let decoder = weights::load(&artifact.dir.join("model"))?;
+    let world = trial.stages.iter().find_map(|stage| match &*stage.recipe {
+        Recipe::Corpus(CorpusRecipe::World(corpus)) => Some(corpus.world.clone()),
+        _ => None,
+    });
+    let mut ids = Map::new();
+    if world.is_some() {
+        ids.extend([
+            ("bos_token_id".into(), json!(0)),
+            ("eos_token_id".into(), json!(0)),
+            ("pad_token_id".into(), json!(1)),
+        ]);
+    }
+    weights::save(&args.to, &decoder, &ids)?;
+    let generation =
+        json!({"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1, "do_sample": true, "temperature": 1.0});
+    write(&args.to.join("generation_config.json"), &pretty(&generation))?;
+    if let Some(world) = &world {
+        let (tokenizer, config) = tokenizer_files(world);
+        write(&args.to.join("tokenizer.json"), &pretty(&tokenizer))?;
+        write(&args.to.join("tokenizer_config.json"), &pretty(&config))?;
+    }
+    write(&args.to.join("README.md"), &card(args, &session, &stage.recipe, &stage.key.to_string())?)?;
+    println!("{}", args.to.display());
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text)
+        .map_err(|error| Failure::internal(format!("failed to write {}: {error}", path.display())))
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).expect("plain data") + "\n"
+}
+
+/// The world's words as a word-level tokenizer that splits at white space.
+fn tokenizer_files(world: &World) -> (Value, Value) {
+    let tokenizer = world::tokenizer(world);
+    let words: Vec<String> = (0..tokenizer.vocab_size() as u32).map(|id| tokenizer.decode(&[id])).collect();
+    let vocab: Map<String, Value> = words.iter().enumerate().map(|(id, word)| (word.clone(), json!(id))).collect();
+    let special = |id: usize| json!({"id": id, "content": words[id], "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+    let file = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [special(0), special(1)], "normalizer": null,
+        "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": words[1]},
+    });
+    let config = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": words[0], "eos_token": words[0], "pad_token": words[1],
+        "model_max_length": 4096,
+    });
+    (file, config)
+}
+
+/// What was trained on what, how it did, and how to make it again.
+fn card(args: &ExportArgs, session: &Session, recipe: &Recipe, key: &str) -> Result<String, Failure> {
+    let (experiment, lab) = (&session.experiment, &session.lab);
+    let arm = experiment.arm(&args.arm).expect("the arm was found among the trials");
+    let mut text = String::from(
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags: [ablate, mid-training, grpo]\n---\n\n",
+    );
+    let _ = writeln!(text, "# {} · {} · seed {}\n", experiment.name, args.stage, args.seed);
+    let _ = writeln!(
+        text,
+        "Weights of stage `{}` of arm `{}` in lab `{}`: {}\n",
+        args.stage, args.arm, lab.name, lab.about
+    );
+    let _ = writeln!(text, "The experiment asks: {}\n", experiment.question);
+    let _ = writeln!(text, "## Mid-training\n");
+    if arm.spec.midtrain.is_empty() {
+        let _ = writeln!(text, "None: RL starts from the base model.");
+    }
+    for phase in &arm.spec.midtrain {
+        let mixture: Vec<String> =
+            phase.mixture.iter().map(|(corpus, share)| format!("{} {:.1}%", corpus.as_str(), share * 100.0)).collect();
+        let here = lab.scale.tokens.apply(phase.budget.0);
+        let _ = writeln!(
+            text,
+            "- `{}`: {} ({} in the paper's amounts, {} tokens here)",
+            phase.name,
+            mixture.join(", "),
+            phase.budget,
+            here
+        );
+    }
+    let _ = writeln!(text, "\n## Recipe of this stage\n\n```json\n{}```", pretty(&serde_json::to_value(recipe)?));
+    let _ = writeln!(text, "\n## Results over seeds\n\n| metric | mean | 95% interval | seeds |\n|---|---|---|---|");
+    let trials = results::read(&session.results)?.trials;
+    let mine: Vec<_> = trials.iter().filter(|trial| trial.arm == args.arm).collect();
+    let prefix = format!("{}.", args.stage);
+    let mut names: Vec<&String> = mine.iter().flat_map(|trial| trial.metrics.keys()).collect();
+    names
+        .retain(|name| name.starts_with(&prefix) && (name.contains(".accuracy") || name.contains(".response_length/")));
+    names.sort();
+    names.dedup();
+    for name in names {
+        let values: Vec<f64> = mine.iter().filter_map(|trial| trial.metrics.get(name).copied()).collect();
+        let Some(estimate) = Estimate::of(&values, 0.95) else { continue };
+        let interval = match estimate.low.zip(estimate.high) {
+            Some((low, high)) => format!("{low:.3} to {high:.3}"),
+            None => "one seed".to_string(),
+        };
+        let _ = writeln!(text, "| `{name}` | {:.3} | {interval} | {} |", estimate.mean, estimate.n);
+    }
+    let _ = writeln!(
+        text,
+        "\n## Make it again\n\n```console\nablate run {} --lab {}\nablate export {} --lab {} --arm '{}' --seed {} --stage {} --to DIR\n```\n\nKey of the artifact: `{key}`",
+        args.selection.experiment.display(),
+        args.selection.lab,
+        args.selection.experiment.display(),
+        args.selection.lab,
+        args.arm,
+        args.seed,
+        args.stage
+    );
+    Ok(text)
+}
