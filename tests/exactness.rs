@@ -71,9 +71,11 @@ fn bytes_depend_on_neither_threads_nor_jobs_nor_a_kill_at_any_moment() {
 
     // Killed, without a chance to clean up, after ever longer times, until it gets through.
     let mut kills = 0;
-    for attempt in 0..200 {
+    let mut patience = Duration::from_millis(80);
+    loop {
         let mut child = ablate(place.path(), "killed", &["--jobs", "1", "--threads", "2"]).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(60 + 35 * attempt));
+        std::thread::sleep(patience);
+        patience = patience.mul_f64(1.3);
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success());
             break;

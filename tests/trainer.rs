@@ -211,7 +211,7 @@ fn the_gradient_of_a_batch_is_the_sum_over_its_parts() {
         }
         sum
     };
-    let whole = gradient(&[0..256]);
+    let whole = gradient(std::slice::from_ref(&(0..256)));
     let parts = gradient(&[0..64, 64..192, 192..256]);
     let largest = whole.flat().iter().fold(0.0f32, |max, value| max.max(value.abs()));
     for (one, sum) in whole.flat().iter().zip(parts.flat()) {

@@ -22,7 +22,7 @@ fn cases() -> Vec<Case> {
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(root.join("models")).unwrap().map(|e| e.unwrap().path()).collect();
     folders.sort();
-    folders.into_iter().map(|folder| read(folder)).collect()
+    folders.into_iter().map(read).collect()
 }
 
 fn read(folder: PathBuf) -> Case {

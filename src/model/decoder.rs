@@ -262,7 +262,8 @@ impl Decoder {
         let lanes = LANES.min(chunks.len());
         let threads = threads.clamp(1, lanes.max(1));
         // Each lane's buffers with its scores, in the order of lanes.
-        let done: Vec<Mutex<Option<(Lane, Vec<Scored>)>>> = (0..lanes).map(|_| Mutex::new(None)).collect();
+        type Done = Mutex<Option<(Lane, Vec<Scored>)>>;
+        let done: Vec<Done> = (0..lanes).map(|_| Mutex::new(None)).collect();
         let work = |thread: usize| {
             for lane_index in (thread..lanes).step_by(threads) {
                 let mut lane = self.lane();

@@ -118,7 +118,7 @@ impl Layout {
 
 fn check(shape: &ModelShape) -> Result<(), ModelError> {
     let wrong = |what: String| Err(ModelError::Shape(what));
-    if shape.hidden == 0 || shape.ffn == 0 || shape.head_dim == 0 || shape.head_dim % 2 != 0 {
+    if shape.hidden == 0 || shape.ffn == 0 || shape.head_dim == 0 || !shape.head_dim.is_multiple_of(2) {
         return wrong(format!(
             "hidden {}, ffn {} and head_dim {} must be positive, and head_dim even",
             shape.hidden, shape.ffn, shape.head_dim
@@ -127,7 +127,7 @@ fn check(shape: &ModelShape) -> Result<(), ModelError> {
     if shape.vocab == 0
         || shape.layers == 0
         || shape.kv_heads == 0
-        || shape.heads % shape.kv_heads != 0
+        || !shape.heads.is_multiple_of(shape.kv_heads)
         || shape.heads == 0
     {
         return wrong(format!(

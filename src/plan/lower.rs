@@ -92,11 +92,14 @@ fn budget(phase: &Phase, lab: &Lab) -> Tokens {
     Tokens(lab.scale.tokens.apply(phase.budget.0))
 }
 
+/// What tells shared stages apart while lowering: a name, the input it grows from, the seed.
+type What = (String, Option<Key>, Seed);
+
 struct Lowering<'a> {
     lab: &'a Lab,
     backend: Backend,
     /// Stages by what tells them apart: the name of their kind and what they depend on.
-    memo: HashMap<(String, Option<Key>, Seed), (Arc<Recipe>, Key)>,
+    memo: HashMap<What, (Arc<Recipe>, Key)>,
 }
 
 impl Lowering<'_> {
@@ -176,7 +179,7 @@ impl Lowering<'_> {
     fn stage(
         &mut self,
         name: &str,
-        what: (String, Option<Key>, Seed),
+        what: What,
         stages: &mut Vec<PlannedStage>,
         recipe: impl FnOnce() -> Recipe,
     ) -> Key {

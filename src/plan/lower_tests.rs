@@ -132,7 +132,7 @@ fn amounts_are_scaled_and_stairs_too() {
     assert_eq!(rl.steps.0, 40);
     assert!(rl.template.before.starts_with("user :"));
     let Some(Recipe::Train(web)) = plan.stages.iter().find(|s| s.name == "web").map(|s| &*s.recipe) else { panic!() };
-    assert_eq!(web.tokens.0, 500_000);
+    assert_eq!(web.tokens.0, 750_000);
     assert!((web.mixture.iter().map(|part| part.share).sum::<f64>() - 1.0).abs() < 1e-12);
     assert!(web.mixture.is_sorted_by_key(|part| part.corpus));
 }
@@ -187,14 +187,14 @@ fn a_corpus_is_never_asked_for_more_than_it_holds() {
     let lab = Lab::load("proxy").unwrap();
     let mistakes = lower(&experiment(&text), &lab, &[Seed(0)], Backend::Cpu).unwrap_err();
     insta::assert_snapshot!(mistakes, @r#"
-    error: phase `web` asks for 2.25M tokens of corpus `finemath-4plus`, which holds 1.5M in lab `proxy`
+    error: phase `web` asks for 3.38M tokens of corpus `finemath-4plus`, which holds 1.5M in lab `proxy`
        --> exp.yaml:33:76
        |
     33 |     finemath-4plus: { label: FineMath-4plus, midtrain: { web: { mixture: { finemath-4plus: 100% } } } }
        |                                                                            ^^^^^^^^^^^^^^
     hint: raise the corpus' `size` (or `epochs`) in the lab
 
-    error: phase `web` asks for 2.25M tokens of corpus `megamath-web-pro`, which holds 1.5M in lab `proxy`
+    error: phase `web` asks for 3.38M tokens of corpus `megamath-web-pro`, which holds 1.5M in lab `proxy`
        --> exp.yaml:34:80
        |
     34 |     megamath-web-pro: { label: MegaMath-Web-Pro, midtrain: { web: { mixture: { megamath-web-pro: 100% } } } }

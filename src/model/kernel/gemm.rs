@@ -158,6 +158,7 @@ fn load(from: &[f32]) -> [f32; PANEL] {
 
 /// `M` rows of `a` times `P` panels.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn tile<const M: usize, const P: usize>(
     a: &[f32],
     lda: usize,
@@ -224,6 +225,7 @@ fn tile_tn(strip: &[f32], panel: &[f32], c: &mut [f32], ldc: usize, rows: usize,
 
 /// All columns for up to five rows: several panels at once, for there are accumulators to spare.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn few_rows<const M: usize, const P: usize>(
     a: &[f32],
     lda: usize,
