@@ -26,6 +26,10 @@ pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
         prepared.trials.len(),
         prepared.states.len()
     );
+    if prepared.missing().next().is_none() {
+        println!("nothing to run");
+        return Ok(());
+    }
     println!("{:<44} {:>7} {:>9} {:>10} {:>9}  why", "stage", "trials", "FLOPs", "time", "disk");
     for node in prepared.missing() {
         let name = prepared.name(node);
