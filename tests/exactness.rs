@@ -120,7 +120,15 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
     let place = place();
     let mut command = ablate(place.path(), "stopped", &["--jobs", "1"]);
     let child = command.stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(700));
+    // The first artifact says that the run is under way.
+    let objects = place.path().join("stopped/.store/objects");
+    let under_way = || fs::read_dir(&objects).is_ok_and(|mut entries| entries.next().is_some());
+    for _ in 0..6000 {
+        if under_way() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
