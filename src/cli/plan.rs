@@ -30,23 +30,34 @@ pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
         println!("nothing to run");
         return Ok(());
     }
-    println!("{:<44} {:>7} {:>9} {:>10} {:>9}  why", "stage", "trials", "FLOPs", "time", "disk");
-    for node in prepared.missing() {
-        let name = prepared.name(node);
-        let first = if name.arm.is_empty() {
-            name.name.clone()
-        } else {
-            format!("{} · {} seed {}", name.name, name.arm, name.seed)
-        };
-        println!(
-            "{:<44} {:>7} {:>9} {:>10} {:>9}  {}",
-            clip(&first, 44),
-            name.trials,
-            flops(prepared.costs[node].flops),
-            duration(prepared.seconds[node]),
-            bytes(prepared.costs[node].disk),
-            why(&prepared.states[node])
-        );
+    // The arm comes last and whole: `export` wants it as it stands here.
+    let rows: Vec<(String, [String; 5], String)> = prepared
+        .missing()
+        .map(|node| {
+            let name = prepared.name(node);
+            let seed = if name.arm.is_empty() || name.name.starts_with("corpus:") {
+                "-".into()
+            } else {
+                name.seed.to_string()
+            };
+            let numbers = [
+                seed,
+                name.trials.to_string(),
+                flops(prepared.costs[node].flops),
+                duration(prepared.seconds[node]),
+                bytes(prepared.costs[node].disk),
+            ];
+            let others = if name.trials > 1 { ", …" } else { "" };
+            (name.name.clone(), numbers, format!("{} ({}{others})", why(&prepared.states[node]), name.arm))
+        })
+        .collect();
+    let width = rows.iter().map(|(stage, ..)| stage.chars().count()).max().unwrap_or(0).max(5);
+    println!(
+        "{:<width$} {:>4} {:>6} {:>8} {:>12} {:>9}  why (arm)",
+        "stage", "seed", "trials", "FLOPs", "time", "disk"
+    );
+    for (stage, [seed, trials, flops, time, disk], why) in &rows {
+        println!("{stage:<width$} {seed:>4} {trials:>6} {flops:>8} {time:>12} {disk:>9}  {why}");
     }
     let missing: Vec<usize> = prepared.missing().collect();
     let total = |of: &dyn Fn(usize) -> f64| missing.iter().map(|node| of(*node)).sum::<f64>();
@@ -139,11 +150,4 @@ fn flops(count: f64) -> String {
         unit += 1;
     }
     format!("{value:.1}{}", units[unit])
-}
-
-fn clip(text: &str, width: usize) -> String {
-    match text.chars().count() <= width {
-        true => text.to_string(),
-        false => text.chars().take(width - 1).chain(['…']).collect(),
-    }
 }
