@@ -2,7 +2,7 @@
 
 use super::args::LogitsArgs;
 use super::failure::Failure;
-use crate::model::weights;
+use crate::eval::open;
 use safetensors::tensor::{Dtype, TensorView};
 
 pub fn logits(args: &LogitsArgs) -> Result<(), Failure> {
@@ -20,7 +20,7 @@ pub fn logits(args: &LogitsArgs) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{path}: row {odd} has {found} tokens and row 0 has {length}"))
             .hint("the output is one tensor [B, T, V]; give rows of equal length"));
     }
-    let decoder = weights::load(&args.model).map_err(Failure::usage)?;
+    let decoder = open::decoder(&args.model).map_err(Failure::usage)?;
     let vocab = decoder.shape().vocab;
     if let Some(id) = rows.iter().flatten().find(|id| **id as usize >= vocab) {
         return Err(Failure::usage(format!("{path}: token {id} is outside the model's vocabulary of {vocab}")));

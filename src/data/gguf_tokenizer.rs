@@ -4,7 +4,7 @@
 //! that we know are those of the families we load; an unknown one is refused, because a tokenizer that splits numbers
 //! otherwise than the model was trained with gives worse numbers and no error.
 
-use super::hf_tokenizer::{HfTokenizer, HfTokenizerError, SpecialTokens};
+use super::hf_tokenizer::{HfTokenizer, HfTokenizerError, KNOWN_ENDS, SpecialTokens};
 use candle_core::quantized::gguf_file::{Content, Value as Metadata};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -96,9 +96,21 @@ fn convert(fields: &Fields) -> Result<(Value, SpecialTokens), String> {
         add_bos: Some(flag("add_bos_token").unwrap_or(adds_begin)),
         eos: token("eos"),
         eos_id: None,
+        // An instruct model's end is that of a turn; a text that ends otherwise ends too.
+        ends: ends(&tokens, &kinds, field),
         pad: token("padding"),
+        endless: false,
     };
     Ok((Value::Object(parts), specials))
+}
+
+/// Ids that end a turn or a text, by the metadata or by a control token's well-known name.
+fn ends<'a>(tokens: &[String], kinds: &[u64], field: impl Fn(&str) -> Option<&'a Metadata>) -> Vec<u32> {
+    let named = ["eot_token_id", "eom_token_id"].into_iter().filter_map(|name| number(field(name)?));
+    let known = tokens.iter().zip(kinds).enumerate().filter(|(_, (token, kind))| {
+        **kind == CONTROL && (KNOWN_ENDS.contains(&token.as_str()) || token.as_str() == "<|im_end|>")
+    });
+    named.chain(known.map(|(id, _)| id as u64)).map(|id| id as u32).collect()
 }
 
 fn vocabulary(tokens: &[String]) -> Value {

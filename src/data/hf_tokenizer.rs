@@ -17,7 +17,10 @@ use std::sync::Arc;
 use tokenizers::Tokenizer;
 
 /// Names of the token that ends a text, where no file says which.
-const KNOWN_ENDS: [&str; 4] = ["<|end_of_text|>", "<|endoftext|>", "</s>", "<eos>"];
+pub(super) const KNOWN_ENDS: [&str; 4] = ["<|end_of_text|>", "<|endoftext|>", "</s>", "<eos>"];
+
+/// The end of a tokenizer that has none: no id.
+const NO_END: u32 = u32::MAX;
 
 /// A tokenizer that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,8 @@ pub struct HfTokenizer {
     vocab_size: usize,
     bos: Option<u32>,
     eos: u32,
+    /// Other ids that end a response.
+    ends: Vec<u32>,
     pad: Option<u32>,
 }
 
@@ -54,7 +59,11 @@ pub struct SpecialTokens {
     pub eos: Option<String>,
     /// Where only a number is given.
     pub eos_id: Option<u32>,
+    /// Every id that is listed as an end.
+    pub ends: Vec<u32>,
     pub pad: Option<String>,
+    /// Accept a tokenizer without an end.
+    pub endless: bool,
 }
 
 impl SpecialTokens {
@@ -67,12 +76,18 @@ impl SpecialTokens {
         };
         // Several ends may be listed; the first is the one that training uses.
         let id = |value: &Value| value.as_u64().or(value[0].as_u64()).map(|id| id as u32);
+        let ids = |value: &Value| match value {
+            Value::Array(ids) => ids.iter().filter_map(Value::as_u64).map(|id| id as u32).collect(),
+            one => one.as_u64().map(|id| id as u32).into_iter().collect::<Vec<u32>>(),
+        };
         SpecialTokens {
             bos: token("bos_token"),
             add_bos: tokenizer["add_bos_token"].as_bool(),
             eos: token("eos_token"),
             eos_id: id(&generation["eos_token_id"]).or(id(&model["eos_token_id"])),
+            ends: ids(&generation["eos_token_id"]),
             pad: token("pad_token"),
+            endless: false,
         }
     }
 }
@@ -80,7 +95,17 @@ impl SpecialTokens {
 impl HfTokenizer {
     /// From a model's folder, from a `tokenizer.json` with whatever stands beside it, or from a GGUF file.
     pub fn load(place: &Path) -> Result<HfTokenizer, HfTokenizerError> {
-        if place.extension().is_some_and(|ending| ending == "gguf") {
+        HfTokenizer::load_as(place, false)
+    }
+
+    /// As [`HfTokenizer::load`], but where nothing says which token ends a text, none does. Such a tokenizer can answer
+    /// questions, up to a length limit; it can't separate documents.
+    pub fn load_endless(place: &Path) -> Result<HfTokenizer, HfTokenizerError> {
+        HfTokenizer::load_as(place, true)
+    }
+
+    fn load_as(place: &Path, endless: bool) -> Result<HfTokenizer, HfTokenizerError> {
+        if place.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf")) {
             return HfTokenizer::from_gguf(place);
         }
         let path = if place.is_dir() { place.join("tokenizer.json") } else { place.to_path_buf() };
@@ -102,6 +127,7 @@ impl HfTokenizer {
             &beside("generation_config.json")?,
             &beside("config.json")?,
         );
+        let specials = SpecialTokens { endless, ..specials };
         HfTokenizer::new(&path.display().to_string(), &read(&path)?, &specials)
     }
 
@@ -127,6 +153,7 @@ impl HfTokenizer {
             }
             (None, None) => match (known.next(), known.next()) {
                 (Some(only), None) => only,
+                _ if specials.endless => NO_END,
                 _ => return Err(HfTokenizerError::NoEnd { place: place.to_string() }),
             },
         };
@@ -137,7 +164,8 @@ impl HfTokenizer {
             (Some(true), Some(token)) => Some(id("begin", token)?),
             _ => own,
         };
-        Ok(HfTokenizer { inner: Arc::new(inner), json: json.into(), vocab_size, bos, eos, pad })
+        let ends = specials.ends.iter().copied().filter(|end| *end != eos).collect();
+        Ok(HfTokenizer { inner: Arc::new(inner), json: json.into(), vocab_size, bos, eos, ends, pad })
     }
 
     /// Bytes of the `tokenizer.json`.
@@ -162,6 +190,11 @@ impl HfTokenizer {
 
     pub fn eos(&self) -> u32 {
         self.eos
+    }
+
+    /// Whether an id ends a response.
+    pub fn is_end(&self, id: u32) -> bool {
+        id == self.eos && id != NO_END || self.ends.contains(&id)
     }
 
     pub fn pad(&self) -> Option<u32> {
@@ -280,9 +313,24 @@ mod tests {
             add_bos: Some(true),
             eos: Some("</s>".into()),
             eos_id: Some(7),
+            ends: vec![],
             pad: None,
+            endless: false,
         };
         assert_eq!(specials, expected);
+    }
+
+    #[test]
+    fn every_listed_end_ends_a_response() {
+        let several = SpecialTokens::from_configs(&Value::Null, &json!({"eos_token_id": [258, 259]}), &Value::Null);
+        let tokenizer = open(false, several).unwrap();
+        assert_eq!(tokenizer.eos(), 258);
+        assert!(tokenizer.is_end(258) && tokenizer.is_end(259) && !tokenizer.is_end(257));
+        let unknown = String::from_utf8(file(false)).unwrap().replace("</s>", "<stop>");
+        assert!(HfTokenizer::new("test", unknown.as_bytes(), &SpecialTokens::default()).is_err());
+        let endless = SpecialTokens { endless: true, ..Default::default() };
+        let endless = HfTokenizer::new("test", unknown.as_bytes(), &endless).unwrap();
+        assert!((0..300).chain([endless.eos()]).all(|id| !endless.is_end(id)));
     }
 
     #[test]

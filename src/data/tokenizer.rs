@@ -63,6 +63,25 @@ impl Tokenizer {
         }
     }
 
+    /// Whether an id ends a response: [`Tokenizer::eos`], or another that a published model's files list.
+    pub fn is_end(&self, id: u32) -> bool {
+        match self {
+            Tokenizer::Words(_) => id == WordTokenizer::EOS,
+            #[cfg(feature = "engine")]
+            Tokenizer::Hf(hf) => hf.is_end(id),
+        }
+    }
+
+    /// The id that a published model expects before a text of its own, if there is one. The world's models were trained on
+    /// documents that follow an end token.
+    pub fn begin(&self) -> Option<u32> {
+        match self {
+            Tokenizer::Words(_) => Some(WordTokenizer::EOS),
+            #[cfg(feature = "engine")]
+            Tokenizer::Hf(hf) => hf.bos(),
+        }
+    }
+
     /// The id that begins a document and a prompt. The same as [`Tokenizer::eos`] unless the tokenizer has one of its own.
     pub fn bos(&self) -> u32 {
         match self {
