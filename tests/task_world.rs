@@ -25,7 +25,7 @@ fn every_gold_solution_scores_through_its_own_template() {
         before: "question : ".into(),
         after: " answer :".into(),
         extract: Extract::LastAnswerIs,
-        stop: vec![],
+        ..Template::default()
     };
     for format in [Solution::Short, Solution::Long { error: 0.5, ramble: 0.5 }] {
         for text in solutions(format.clone()) {

@@ -10,6 +10,7 @@
 //!   leases/<key>.lock       locked while a process makes that artifact; its text says who
 //!   quarantine/…            damaged entries, moved aside with the reason
 //!   calibration.json        measured speed of each stage kind on each machine
+//!   digests.json            digests of files outside, by path, size and time
 //! ```
 //!
 //! Promises, each with a test: an artifact is there wholly or not at all, whatever moment the power goes; no damaged byte is
@@ -23,6 +24,7 @@
 //! a lock by heartbeat age (absence of a heartbeat is no proof of death). The price: the store must lie on a file system
 //! that has locks, and says so where it doesn't.
 
+pub mod digests;
 pub mod disk;
 pub mod fault;
 pub mod gc;
@@ -32,6 +34,7 @@ pub mod scratch;
 pub mod store;
 pub mod verify;
 
+pub use digests::Digests;
 pub use disk::{DiskError, Trouble};
 pub use gc::{Garbage, collect, garbage};
 pub use lease::{Holder, Lease};

@@ -8,6 +8,7 @@ use crate::exec::results;
 use crate::model::weights;
 use crate::recipe::corpus::CorpusRecipe;
 use crate::recipe::{Recipe, World};
+use crate::stages::model as carried;
 use crate::verdict::Estimate;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -41,13 +42,16 @@ pub fn export(args: &ExportArgs) -> Result<(), Failure> {
     if args.to.exists() && std::fs::read_dir(&args.to)?.next().is_some() {
         return Err(Failure::usage(format!("{} exists and is not empty", args.to.display())));
     }
-    let decoder = weights::load(&artifact.dir.join("model"))?;
+    let folder = artifact.dir.join("model");
+    let decoder = weights::load(&folder)?;
     let world = trial.stages.iter().find_map(|stage| match &*stage.recipe {
         Recipe::Corpus(CorpusRecipe::World(corpus)) => Some(corpus.world.clone()),
         _ => None,
     });
-    let mut ids = Map::new();
-    if world.is_some() {
+    let published = folder.join("tokenizer.json").exists();
+    let kept = |error: crate::exec::StageError| Failure::internal(error);
+    let mut ids = carried::kept(&folder).map_err(kept)?;
+    if world.is_some() && !published {
         ids.extend([
             ("bos_token_id".into(), json!(0)),
             ("eos_token_id".into(), json!(0)),
@@ -55,10 +59,12 @@ pub fn export(args: &ExportArgs) -> Result<(), Failure> {
         ]);
     }
     weights::save(&args.to, &decoder, &ids)?;
-    let generation =
-        json!({"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1, "do_sample": true, "temperature": 1.0});
-    write(&args.to.join("generation_config.json"), &pretty(&generation))?;
-    if let Some(world) = &world {
+    if published {
+        carried::carry(&folder, &args.to).map_err(kept)?;
+    } else if let Some(world) = &world {
+        let generation =
+            json!({"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1, "do_sample": true, "temperature": 1.0});
+        write(&args.to.join("generation_config.json"), &pretty(&generation))?;
         let (tokenizer, config) = tokenizer_files(world);
         write(&args.to.join("tokenizer.json"), &pretty(&tokenizer))?;
         write(&args.to.join("tokenizer_config.json"), &pretty(&config))?;

@@ -54,7 +54,9 @@ pub fn text(experiment: &Experiment, lab: &Lab, results: &Results) -> String {
                     mixture.collect::<Vec<_>>().join(", ")
                 ));
             }
-            Family::Checkpoint(key) => line(format!("- {name}: a checkpoint with content digest {}", key.short())),
+            Family::Checkpoint(checkpoint) => {
+                line(format!("- {name}: the published checkpoint at {}", checkpoint.place.path.display()));
+            }
         }
     }
     line(String::new());

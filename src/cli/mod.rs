@@ -11,6 +11,8 @@ mod import;
 #[cfg(feature = "engine")]
 mod logits;
 mod methods;
+#[cfg(feature = "engine")]
+mod outside;
 mod plan;
 mod progress;
 mod report;

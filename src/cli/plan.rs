@@ -59,6 +59,12 @@ pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
     for (stage, [seed, trials, flops, time, disk], why) in &rows {
         println!("{stage:<width$} {seed:>4} {trials:>6} {flops:>8} {time:>12} {disk:>9}  {why}");
     }
+    if !session.absent.is_empty() {
+        println!("\nnot here yet, so a run would refuse to start (and what is cached can't be told):");
+        for mistake in session.absent.iter() {
+            println!("  {}", mistake.message);
+        }
+    }
     let missing: Vec<usize> = prepared.missing().collect();
     let total = |of: &dyn Fn(usize) -> f64| missing.iter().map(|node| of(*node)).sum::<f64>();
     println!(

@@ -23,8 +23,13 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         }
     }
     let mut session = Session::open(&args.selection)?;
+    if !session.absent.is_empty() {
+        return Err(Failure::usage(&session.absent));
+    }
     session.store = Store::create(&args.selection.results.join(".store"))?;
-    let jobs = args.jobs.unwrap_or(cores);
+    session.digests.write(&session.store)?;
+    // More jobs than trials would find nothing to do; the threads they leave make each stage faster.
+    let jobs = args.jobs.unwrap_or(cores.min(session.selected.len()).max(1));
     let mut setup = session.setup();
     setup.jobs = jobs;
     setup.threads = args.threads.unwrap_or((cores / jobs).max(1));

@@ -2,13 +2,14 @@
 
 use super::args::Selection;
 use super::failure::Failure;
-use crate::cache::Store;
+use crate::cache::{Digests, Store};
 use crate::exec::Setup;
-use crate::plan::{TrialPlan, lower};
-use crate::recipe::{Backend, Key};
+use crate::plan::{Known, Outside, TrialPlan, lower, lower_with};
+use crate::recipe::{Backend, CheckpointRecipe, Key, Recipe};
+use crate::spec::bind::Family;
 use crate::spec::experiment::Experiment;
 use crate::spec::lab::{Lab, LabError};
-use crate::spec::mistake::Source;
+use crate::spec::mistake::{Mistakes, Source};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,14 @@ pub struct Session {
     pub store: Store,
     /// `results/<experiment>/<lab>`.
     pub results: PathBuf,
+    /// What is known about data outside.
+    outside: Outside,
+    /// Where it lies.
+    sources: BTreeMap<Key, PathBuf>,
+    /// Data outside that is not where the lab says. A run can't start with any; everything else can.
+    pub absent: Mistakes,
+    /// Digests that a run keeps, so that the next one need not read the data again.
+    pub digests: Digests,
 }
 
 impl Session {
@@ -34,28 +43,56 @@ impl Session {
         if seeds.is_empty() {
             return Err(Failure::usage("--seeds 0 leaves nothing to run"));
         }
-        let trials = lower(&experiment, &lab, &seeds, Backend::Cpu).map_err(Failure::usage)?;
+        // Mistakes within the files come first, before anything is looked at that takes time.
+        lower(&experiment, &lab, &seeds, Backend::Cpu).map_err(Failure::usage)?;
         let mut kept = experiment.clone();
         kept.keep_only(&pairs(&selection.only)?).map_err(Failure::usage)?;
+        let store = Store::at(&selection.results.join(".store"))?;
+        let (outside, sources, absent, digests) = look_outside(&kept, &lab, &store)?;
+        let trials = lower_with(&experiment, &lab, &outside, &seeds, Backend::Cpu).map_err(Failure::usage)?;
         let kept: HashSet<&str> = kept.arms.iter().map(|arm| arm.id.as_str()).collect();
         let selected = trials.iter().enumerate().filter(|(_, trial)| kept.contains(trial.arm.as_str()));
         let selected = selected.map(|(index, _)| index).collect();
-        let store = Store::at(&selection.results.join(".store"))?;
         let results = selection.results.join(&experiment.name).join(&lab.name);
-        Ok(Session { experiment, lab, trials, selected, store, results })
+        Ok(Session { experiment, lab, trials, selected, store, results, outside, sources, absent, digests })
     }
 
     /// What the runner and the planner need; one stage at a time on one thread unless changed.
     pub fn setup(&self) -> Setup<'_> {
         let mut setup = Setup::new(&self.trials, &self.store, &self.results);
         setup.selected = self.selected.clone();
-        setup.sources = self.sources();
+        setup.sources = self.sources.clone();
+        setup.known = self.known();
         setup
     }
 
-    fn sources(&self) -> BTreeMap<Key, PathBuf> {
-        self.lab.places.clone()
+    fn known(&self) -> Known {
+        let mut checkpoints = BTreeMap::new();
+        for (name, family) in &self.lab.families {
+            let Family::Checkpoint(checkpoint) = family else { continue };
+            let Some(shape) = self.outside.shapes.get(name) else { continue };
+            let (content, tokenizer) = (self.outside.content(&checkpoint.place), Some(self.outside.tokenizer(name)));
+            let recipe = Recipe::Checkpoint(CheckpointRecipe { content, tokenizer });
+            checkpoints.insert(recipe.fingerprint(Backend::Cpu).key(), shape.clone());
+        }
+        Known { checkpoints, datasets: self.outside.sizes.clone() }
     }
+}
+
+type Seen = (Outside, BTreeMap<Key, PathBuf>, Mistakes, Digests);
+
+/// What the arms need from outside; fails if some of it is there and can't be used.
+#[cfg(feature = "engine")]
+fn look_outside(experiment: &Experiment, lab: &Lab, store: &Store) -> Result<Seen, Failure> {
+    let found = super::outside::find(experiment.arms.iter(), lab, store);
+    found.wrong.or(Some(())).map_err(Failure::usage)?;
+    Ok((found.outside, found.sources, found.absent, found.digests))
+}
+
+/// Without the engine nothing outside can be opened, nor needs to be.
+#[cfg(not(feature = "engine"))]
+fn look_outside(_: &Experiment, _: &Lab, _: &Store) -> Result<Seen, Failure> {
+    Ok(Default::default())
 }
 
 pub fn read_experiment(path: &Path) -> Result<Experiment, Failure> {

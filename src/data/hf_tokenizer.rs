@@ -11,7 +11,7 @@
 use super::tokenizer::TokenizerError;
 use crate::recipe::Key;
 use crate::recipe::canonical_json;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokenizers::Tokenizer;
@@ -173,9 +173,34 @@ impl HfTokenizer {
         &self.json
     }
 
+    /// Special ids, as `config.json` names them.
+    pub fn ids(&self) -> Map<String, Value> {
+        let ids = [("bos_token_id", self.bos), ("eos_token_id", Some(self.eos)), ("pad_token_id", self.pad)];
+        ids.into_iter().filter_map(|(name, id)| Some((name.to_string(), json!(id?)))).collect()
+    }
+
+    /// A `tokenizer_config.json` that says what is known here, for a tokenizer that came without one.
+    pub fn config(&self) -> Value {
+        let token = |id: Option<u32>| id.and_then(|id| self.inner.id_to_token(id));
+        json!({
+            "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false,
+            "bos_token": token(self.bos), "eos_token": token(Some(self.eos)), "pad_token": token(self.pad),
+            "add_bos_token": self.bos.is_some(),
+        })
+    }
+
+    /// A `generation_config.json` that lists every end of a response.
+    pub fn generation_config(&self) -> Value {
+        let ends: Vec<u32> = [self.eos].into_iter().chain(self.ends.iter().copied()).collect();
+        let mut config = self.ids();
+        config.insert("eos_token_id".into(), json!(ends));
+        Value::Object(config)
+    }
+
     /// What decides how text becomes ids: the file's digest and the special ids.
     pub fn content(&self) -> Key {
-        let identity = json!({"json": Key::of(&self.json), "bos": self.bos, "eos": self.eos, "pad": self.pad});
+        let (bos, eos, ends, pad) = (self.bos, self.eos, &self.ends, self.pad);
+        let identity = json!({"json": Key::of(&self.json), "bos": bos, "eos": eos, "ends": ends, "pad": pad});
         Key::of(canonical_json(&identity).as_bytes())
     }
 
@@ -199,6 +224,23 @@ impl HfTokenizer {
 
     pub fn pad(&self) -> Option<u32> {
         self.pad
+    }
+
+    /// The pieces of a text that end at the name of a special token, each with that token, and what follows the last.
+    pub fn cut(&self, text: &str) -> (Vec<(String, u32)>, String) {
+        let added = self.inner.get_added_tokens_decoder();
+        let special: Vec<(&str, u32)> =
+            added.iter().filter(|(_, token)| token.special).map(|(id, token)| (token.content.as_str(), *id)).collect();
+        let (mut pieces, mut rest) = (Vec::new(), text);
+        loop {
+            // The first; of those that begin together, the longest.
+            let found = special.iter().filter_map(|(name, id)| Some((rest.find(name)?, name.len(), *id)));
+            let Some((at, length, id)) = found.min_by_key(|(at, length, _)| (*at, std::cmp::Reverse(*length))) else {
+                return (pieces, rest.to_string());
+            };
+            pieces.push((rest[..at].to_string(), id));
+            rest = &rest[at + length..];
+        }
     }
 
     /// The ids of a text, without special ids.
@@ -340,6 +382,26 @@ mod tests {
         assert_eq!(plain, content(true, SpecialTokens { eos: Some("</s>".into()), ..Default::default() }));
         assert_ne!(plain, content(false, SpecialTokens::default()));
         assert_ne!(plain, content(true, SpecialTokens { eos: Some("<p>".into()), ..Default::default() }));
+    }
+
+    #[test]
+    fn special_tokens_of_a_template_are_tokens_and_those_of_a_question_are_text() {
+        use crate::data::Tokenizer;
+        use crate::recipe::Template;
+        use crate::recipe::template::Begin;
+        let tokenizer = Tokenizer::Hf(open(true, SpecialTokens::default()).unwrap());
+        let template = Template { before: "<p>a".into(), after: "b<p>".into(), ..Template::default() };
+        let ids = |begin, special_tokens, question: &str| {
+            tokenizer.prompt(&Template { begin, special_tokens, ..template.clone() }, question).unwrap()
+        };
+        // `ab` is one token across the border of template and question.
+        assert_eq!(ids(Begin::Nothing, true, ""), [259, 256, 259]);
+        assert_eq!(ids(Begin::Tokenizer, true, "")[..2], [257, 259]);
+        let quoted = ids(Begin::Document, true, "<p></s>");
+        assert_eq!(quoted.iter().filter(|id| **id >= 257).count(), 3, "{quoted:?}");
+        assert!(ids(Begin::Nothing, false, "").iter().all(|id| *id < 257));
+        let empty = Template { begin: Begin::Nothing, ..Template::default() };
+        assert!(tokenizer.prompt(&empty, "").is_err());
     }
 
     #[test]

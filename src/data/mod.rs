@@ -23,8 +23,8 @@ pub use hf_tokenizer::{HfTokenizer, HfTokenizerError};
 #[cfg(feature = "engine")]
 pub use mix::{Mix, MixError, RowBatch};
 #[cfg(feature = "engine")]
-pub use shards::{Shards, ShardsError};
-pub use source::{Document, Source, SourceError};
+pub use shards::{ShardWriter, Shards, ShardsError, Written};
+pub use source::{Document, Source, SourceError, digest};
 #[cfg(feature = "engine")]
-pub use tokenise::{TokeniseError, Tokenised, tokenise};
+pub use tokenise::{Progress, TokeniseError, Tokenised, Tokenising, tokenise};
 pub use tokenizer::{Tokenizer, TokenizerError, WordTokenizer};

@@ -48,34 +48,11 @@ impl Shards {
         vocab: usize,
         eos: u32,
     ) -> Result<u64, ShardsError> {
-        std::fs::create_dir_all(dir).map_err(|source| io_error("create", dir, source))?;
-        let (tokens_path, documents_path) = (dir.join(TOKENS), dir.join(DOCUMENTS));
-        let create = |path: &Path| File::create(path).map_err(|source| io_error("create", path, source));
-        let (mut tokens, mut offsets) =
-            (BufWriter::new(create(&tokens_path)?), BufWriter::new(create(&documents_path)?));
-        let tokens_error = |source| io_error("write", &tokens_path, source);
-        let documents_error = |source| io_error("write", &documents_path, source);
-        let width = if vocab <= 1 << 16 { 2 } else { 4 };
-        let (mut count, mut written) = (1, 0);
-        // The counts are known at the end; until then the header is one that no reader accepts.
-        tokens.write_all(&[0; HEADER]).map_err(tokens_error)?;
-        tokens.write_all(&eos.to_le_bytes()[..width]).map_err(tokens_error)?;
+        let mut writer = ShardWriter::open(dir, vocab, eos, Written::default())?;
         for ids in documents {
-            if let Some(id) = ids.iter().find(|id| **id as usize >= vocab) {
-                return Err(ShardsError::OutsideVocabulary { document: written, id: *id, vocab });
-            }
-            offsets.write_all(&(count - 1u64).to_le_bytes()).map_err(documents_error)?;
-            for id in ids.iter().chain([&eos]) {
-                tokens.write_all(&id.to_le_bytes()[..width]).map_err(tokens_error)?;
-            }
-            count += ids.len() as u64 + 1;
-            written += 1;
+            writer.push(&ids)?;
         }
-        let header = header(width, count, written, vocab, eos);
-        tokens.rewind().and_then(|()| tokens.write_all(&header)).map_err(tokens_error)?;
-        tokens.flush().map_err(tokens_error)?;
-        offsets.flush().map_err(documents_error)?;
-        Ok(count)
+        Ok(writer.finish()?.ids)
     }
 
     /// Opens a folder that [`Shards::write`] has filled.
@@ -180,6 +157,107 @@ impl Shards {
         }
         (low..self.documents()).map(|index| self.document_start(index)).take_while(move |at| *at < end)
     }
+}
+
+/// How far a corpus is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Written {
+    /// Ids, separators included.
+    pub ids: u64,
+    pub documents: u64,
+}
+
+impl Default for Written {
+    /// Nothing but the first separator.
+    fn default() -> Written {
+        Written { ids: 1, documents: 0 }
+    }
+}
+
+/// Writes a corpus document by document, and can go on where another writer was interrupted.
+pub struct ShardWriter {
+    tokens: BufWriter<File>,
+    offsets: BufWriter<File>,
+    tokens_path: PathBuf,
+    offsets_path: PathBuf,
+    width: usize,
+    vocab: usize,
+    eos: u32,
+    written: Written,
+}
+
+impl ShardWriter {
+    /// Goes on after `written`, which an earlier [`ShardWriter::sync`] in this folder returned; what was written after it is
+    /// dropped. Nothing written means a fresh start.
+    pub fn open(dir: &Path, vocab: usize, eos: u32, written: Written) -> Result<ShardWriter, ShardsError> {
+        std::fs::create_dir_all(dir).map_err(|source| io_error("create", dir, source))?;
+        let (tokens_path, offsets_path) = (dir.join(TOKENS), dir.join(DOCUMENTS));
+        let width = if vocab <= 1 << 16 { 2 } else { 4 };
+        let fresh = written == Written::default();
+        let open = |path: &Path, length: u64| {
+            let file = File::options().create(true).truncate(false).write(true).open(path);
+            let file = file.and_then(|mut file| {
+                if !fresh && file.metadata()?.len() < length {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than it was"));
+                }
+                file.set_len(if fresh { 0 } else { length })?;
+                file.seek(io::SeekFrom::End(0))?;
+                Ok(BufWriter::with_capacity(1 << 20, file))
+            });
+            file.map_err(|source| io_error("open", path, source))
+        };
+        let mut tokens = open(&tokens_path, HEADER as u64 + width as u64 * written.ids)?;
+        let offsets = open(&offsets_path, 8 * written.documents)?;
+        if fresh {
+            // The counts are known at the end; until then the header is one that no reader accepts.
+            let begun = tokens.write_all(&[0; HEADER]).and_then(|()| tokens.write_all(&eos.to_le_bytes()[..width]));
+            begun.map_err(|source| io_error("write", &tokens_path, source))?;
+        }
+        Ok(ShardWriter { tokens, offsets, tokens_path, offsets_path, width, vocab, eos, written })
+    }
+
+    /// Adds a document.
+    pub fn push(&mut self, ids: &[u32]) -> Result<(), ShardsError> {
+        if let Some(id) = ids.iter().find(|id| **id as usize >= self.vocab) {
+            let (document, vocab) = (self.written.documents, self.vocab);
+            return Err(ShardsError::OutsideVocabulary { document, id: *id, vocab });
+        }
+        let start = self.written.ids - 1;
+        self.offsets.write_all(&start.to_le_bytes()).map_err(|source| io_error("write", &self.offsets_path, source))?;
+        for id in ids.iter().chain([&self.eos]) {
+            let bytes = &id.to_le_bytes()[..self.width];
+            self.tokens.write_all(bytes).map_err(|source| io_error("write", &self.tokens_path, source))?;
+        }
+        self.written.ids += ids.len() as u64 + 1;
+        self.written.documents += 1;
+        Ok(())
+    }
+
+    pub fn written(&self) -> Written {
+        self.written
+    }
+
+    /// Brings everything to disk; a later [`ShardWriter::open`] can go on from what is returned.
+    pub fn sync(&mut self) -> Result<Written, ShardsError> {
+        let sync = |file: &mut BufWriter<File>| file.flush().and_then(|()| file.get_ref().sync_data());
+        sync(&mut self.tokens).map_err(|source| io_error("write", &self.tokens_path, source))?;
+        sync(&mut self.offsets).map_err(|source| io_error("write", &self.offsets_path, source))?;
+        Ok(self.written)
+    }
+
+    /// Completes the header.
+    pub fn finish(mut self) -> Result<Written, ShardsError> {
+        let Written { ids, documents } = self.written;
+        let header = header(self.width, ids, documents, self.vocab, self.eos);
+        let tokens = &mut self.tokens;
+        let done = tokens.rewind().and_then(|()| tokens.write_all(&header)).and_then(|()| tokens.flush());
+        done.map_err(|source| io_error("write", &self.tokens_path, source))?;
+        self.offsets.flush().map_err(|source| io_error("write", &self.offsets_path, source))?;
+        Ok(self.written)
+    }
+
+    /// The files of a corpus, by name.
+    pub const FILES: [&str; 2] = [TOKENS, DOCUMENTS];
 }
 
 fn header(width: usize, count: u64, documents: u64, vocab: usize, eos: u32) -> Vec<u8> {

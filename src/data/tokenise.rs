@@ -2,11 +2,11 @@
 //!
 //! Documents are encoded in batches whose parts keep their order, so the bytes do not depend on the number of threads.
 
-use super::shards::{Shards, ShardsError};
-use super::source::{Document, Documents, Source, SourceError};
+use super::shards::{ShardWriter, ShardsError, Written};
+use super::source::{Document, Documents, Position, Source, SourceError};
 use super::tokenizer::{Tokenizer, TokenizerError};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::vec::IntoIter;
 
 /// Text that one thread encodes at a time.
 const BYTES_A_THREAD: usize = 1 << 20;
@@ -32,47 +32,38 @@ pub struct Tokenised {
     pub ids: u64,
 }
 
-/// Encodes all documents of a source into shards in `dir`. `progress` is told the number of documents so far, now and then.
-pub fn tokenise(
-    source: &Source,
-    tokenizer: &Tokenizer,
-    dir: &Path,
-    threads: usize,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Tokenised, TokeniseError> {
-    let mut encoded = Encoded {
-        source,
-        tokenizer,
-        threads: threads.max(1),
-        documents: source.documents(),
-        ready: Vec::new().into_iter(),
-        failure: None,
-        progress,
-    };
-    let written = Shards::write(dir, &mut encoded, tokenizer.vocab_size(), tokenizer.eos());
-    match encoded.failure {
-        Some(failure) => Err(failure),
-        None => Ok(Tokenised {
-            documents: encoded.documents.documents(),
-            skipped: encoded.documents.skipped(),
-            ids: written?,
-        }),
-    }
+/// How far a corpus is: enough to go on from in another process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    read: Position,
+    written: Written,
 }
 
-/// Ends early at a failure, which it keeps.
-struct Encoded<'a> {
+/// A corpus in the making, batch by batch.
+pub struct Tokenising<'a> {
     source: &'a Source,
     tokenizer: &'a Tokenizer,
-    threads: usize,
     documents: Documents<'a>,
-    ready: IntoIter<Vec<u32>>,
-    failure: Option<TokeniseError>,
-    progress: &'a mut dyn FnMut(u64),
+    writer: ShardWriter,
+    threads: usize,
 }
 
-impl Encoded<'_> {
-    fn batch(&mut self) -> Result<Vec<Vec<u32>>, TokeniseError> {
+impl<'a> Tokenising<'a> {
+    /// Begins in a folder, or goes on from the progress that [`Tokenising::save`] returned there.
+    pub fn new(
+        source: &'a Source,
+        tokenizer: &'a Tokenizer,
+        dir: &Path,
+        threads: usize,
+        from: Progress,
+    ) -> Result<Tokenising<'a>, TokeniseError> {
+        let writer = ShardWriter::open(dir, tokenizer.vocab_size(), tokenizer.eos(), from.written)?;
+        let documents = source.documents_after(from.read);
+        Ok(Tokenising { source, tokenizer, documents, writer, threads: threads.max(1) })
+    }
+
+    /// Reads, encodes and writes one batch; false if there was nothing left.
+    pub fn batch(&mut self) -> Result<bool, TokeniseError> {
         let mut parts: Vec<Vec<Document>> = Vec::new();
         while parts.len() < self.threads {
             let (mut part, mut bytes) = (Vec::new(), 0);
@@ -86,7 +77,6 @@ impl Encoded<'_> {
             }
             parts.push(part);
         }
-        (self.progress)(self.documents.documents());
         let encode = |part: &Vec<Document>| -> Result<Vec<Vec<u32>>, TokeniseError> {
             let encode = |document: &Document| {
                 self.tokenizer.document(&document.text).map_err(|source| TokeniseError::Encode {
@@ -101,23 +91,45 @@ impl Encoded<'_> {
             let running: Vec<_> = parts.iter().map(|part| scope.spawn(|| encode(part))).collect();
             running.into_iter().map(|thread| thread.join().expect("encoding does not panic")).collect()
         });
-        Ok(encoded?.concat())
+        for ids in encoded?.into_iter().flatten() {
+            self.writer.push(&ids)?;
+        }
+        Ok(!parts.is_empty())
+    }
+
+    /// Brings what is written to disk and tells how to go on from there.
+    pub fn save(&mut self) -> Result<Progress, TokeniseError> {
+        Ok(Progress { read: self.documents.position(), written: self.writer.sync()? })
+    }
+
+    pub fn so_far(&self) -> Tokenised {
+        let Written { ids, documents } = self.writer.written();
+        Tokenised { documents, skipped: self.documents.skipped(), ids }
+    }
+
+    /// Bytes read of the source's files.
+    pub fn bytes(&self) -> u64 {
+        self.documents.bytes()
+    }
+
+    /// Completes the shards.
+    pub fn finish(self) -> Result<Tokenised, TokeniseError> {
+        let done = self.so_far();
+        self.writer.finish()?;
+        Ok(done)
     }
 }
 
-impl Iterator for Encoded<'_> {
-    type Item = Vec<u32>;
-
-    fn next(&mut self) -> Option<Vec<u32>> {
-        if let Some(ids) = self.ready.next() {
-            return Some(ids);
-        }
-        match self.batch() {
-            Ok(batch) => self.ready = batch.into_iter(),
-            Err(failure) => self.failure = Some(failure),
-        }
-        self.ready.next()
-    }
+/// Encodes all documents of a source into shards in `dir`, in one go.
+pub fn tokenise(
+    source: &Source,
+    tokenizer: &Tokenizer,
+    dir: &Path,
+    threads: usize,
+) -> Result<Tokenised, TokeniseError> {
+    let mut tokenising = Tokenising::new(source, tokenizer, dir, threads, Progress::default())?;
+    while tokenising.batch()? {}
+    tokenising.finish()
 }
 
 #[cfg(test)]
@@ -147,7 +159,7 @@ mod tests {
         let mut outcomes = Vec::new();
         for threads in [1, 2, 5] {
             let out = dir.path().join(threads.to_string());
-            let tokenised = tokenise(&source, &tokenizer(), &out, threads, &mut |_| {}).unwrap();
+            let tokenised = tokenise(&source, &tokenizer(), &out, threads).unwrap();
             outcomes.push((tokenised, std::fs::read(out.join("tokens.bin")).unwrap()));
         }
         assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]));
@@ -156,15 +168,42 @@ mod tests {
     }
 
     #[test]
+    fn an_interrupted_corpus_is_the_same_corpus() {
+        let text = "tom has 3 ".repeat(BYTES_A_THREAD / 25);
+        let lines: String = (0..9).map(|n| format!("{{\"text\":\"{text} {}\"}}\nbad\n", "has ".repeat(n))).collect();
+        let (dir, source) = corpus(&lines);
+        let tokenizer = tokenizer();
+        let whole = dir.path().join("whole");
+        let expected = tokenise(&source, &tokenizer, &whole, 1).unwrap();
+        let parts = dir.path().join("parts");
+        std::fs::create_dir(&parts).unwrap();
+        let mut progress = Progress::default();
+        for round in 0..20 {
+            let mut tokenising = Tokenising::new(&source, &tokenizer, &parts, 1 + round % 2, progress).unwrap();
+            if !tokenising.batch().unwrap() {
+                assert_eq!(tokenising.finish().unwrap(), expected);
+                break;
+            }
+            progress = tokenising.save().unwrap();
+            // What comes after the last save is lost, half-written as it may be.
+            tokenising.batch().unwrap();
+        }
+        for file in ShardWriter::FILES {
+            assert!(std::fs::read(whole.join(file)).unwrap() == std::fs::read(parts.join(file)).unwrap(), "{file}");
+        }
+        assert_eq!((expected.documents, expected.skipped), (9, 9));
+    }
+
+    #[test]
     fn a_document_that_cannot_be_encoded_is_named() {
         let (dir, source) = corpus("{\"text\":\"tom has 3\"}\n{\"text\":\"tom had 3\"}\n");
-        let error = tokenise(&source, &tokenizer(), &dir.path().join("out"), 2, &mut |_| {}).unwrap_err();
+        let error = tokenise(&source, &tokenizer(), &dir.path().join("out"), 2).unwrap_err();
         assert!(error.to_string().contains("a.jsonl:2"), "{error}");
     }
 
     #[test]
     fn an_empty_corpus_makes_no_shards() {
         let (dir, source) = corpus("bad\n");
-        assert!(tokenise(&source, &tokenizer(), &dir.path().join("out"), 2, &mut |_| {}).is_err());
+        assert!(tokenise(&source, &tokenizer(), &dir.path().join("out"), 2).is_err());
     }
 }

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "engine")]
 use super::hf_tokenizer::HfTokenizer;
+use crate::recipe::Template;
+use crate::recipe::template::Begin;
 use std::collections::HashMap;
 
 /// How text becomes ids.
@@ -24,6 +26,8 @@ pub enum TokenizerError {
     UnknownWord { word: String, position: usize, size: usize },
     #[error("failed to encode a text of {bytes} bytes: {reason}")]
     Refused { bytes: usize, reason: String },
+    #[error("failed to make a prompt: template and question together have no token")]
+    NoPrompt,
 }
 
 impl Tokenizer {
@@ -99,6 +103,38 @@ impl Tokenizer {
             ids.insert(0, self.bos());
         }
         Ok(ids)
+    }
+
+    /// The ids of a question in a template, as the template says: what stands before it, and which special tokens are in it.
+    pub fn prompt(&self, template: &Template, question: &str) -> Result<Vec<u32>, TokenizerError> {
+        let mut ids: Vec<u32> = match template.begin {
+            Begin::Document => vec![self.bos()],
+            Begin::Tokenizer => self.begin().into_iter().collect(),
+            Begin::Nothing => vec![],
+        };
+        // Special tokens cut the text before it is encoded; the question lies whole within one piece.
+        let (mut pieces, mut text) = self.cut(template, &template.before);
+        text.push_str(question);
+        let (after, rest) = self.cut(template, &template.after);
+        for (piece, special) in after {
+            pieces.push((std::mem::take(&mut text) + &piece, special));
+        }
+        text.push_str(&rest);
+        for (piece, special) in pieces {
+            ids.extend(self.encode(&piece)?);
+            ids.push(special);
+        }
+        ids.extend(self.encode(&text)?);
+        if ids.is_empty() { Err(TokenizerError::NoPrompt) } else { Ok(ids) }
+    }
+
+    /// The pieces of a template's text that end at a special token, and what follows the last.
+    fn cut(&self, template: &Template, text: &str) -> (Vec<(String, u32)>, String) {
+        match self {
+            #[cfg(feature = "engine")]
+            Tokenizer::Hf(hf) if template.special_tokens => hf.cut(text),
+            _ => (vec![], text.to_string()),
+        }
     }
 
     /// The id that must never be sampled, if there is one.

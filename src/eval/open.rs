@@ -5,7 +5,7 @@
 
 use crate::data::{HfTokenizer, HfTokenizerError, Tokenizer};
 use crate::model::{Decoder, ModelError, gguf, weights};
-use crate::recipe::Key;
+use crate::recipe::{Key, ModelShape};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -103,7 +103,8 @@ impl Place {
         }
     }
 
-    fn tokenizer(&self) -> Result<PathBuf, OpenError> {
+    /// Where its own tokenizer lies.
+    pub fn tokenizer(&self) -> Result<PathBuf, OpenError> {
         match self {
             Place::Gguf(path) => Ok(path.clone()),
             Place::Folder(path) if path.join("tokenizer.json").exists() => Ok(path.clone()),
@@ -120,6 +121,28 @@ impl Place {
         loaded.map_err(|source| OpenError::Weights { place: self.path().to_path_buf(), source })
     }
 
+    /// The shape of the weights, and that their files are whole and hold what it asks for: names, shapes and types. No
+    /// value is read, so this is quick whatever the size.
+    pub fn check(&self) -> Result<ModelShape, OpenError> {
+        let checked = match self {
+            Place::Folder(path) => weights::check(path),
+            Place::Gguf(path) => gguf::check(path),
+        };
+        checked.map_err(|source| OpenError::Weights { place: self.path().to_path_buf(), source })
+    }
+
+    /// The files that decide what the weights compute.
+    pub fn files(&self) -> Result<Vec<PathBuf>, OpenError> {
+        Ok(match self {
+            Place::Gguf(path) => vec![path.clone()],
+            Place::Folder(path) => {
+                let mut files = names(path)?;
+                files.retain(|name| name == "config.json" || name.ends_with(".safetensors"));
+                files.iter().map(|name| path.join(name)).collect()
+            }
+        })
+    }
+
     /// Digest of the files that decide what the weights compute: the GGUF file, or `config.json` and every safetensors
     /// file in the order of their names.
     pub fn content(&self) -> Result<Key, OpenError> {
@@ -127,17 +150,9 @@ impl Place {
             let path = path.to_path_buf();
             move |source| OpenError::Io { path, source }
         };
-        let files = match self {
-            Place::Gguf(path) => vec![path.clone()],
-            Place::Folder(path) => {
-                let mut files = names(path)?;
-                files.retain(|name| name == "config.json" || name.ends_with(".safetensors"));
-                files.iter().map(|name| path.join(name)).collect()
-            }
-        };
         let mut hash = Sha256::new();
         let mut buffer = vec![0; 1 << 20];
-        for path in files {
+        for path in self.files()? {
             let mut file = File::open(&path).map_err(io(&path))?;
             hash.update(file.metadata().map_err(io(&path))?.len().to_le_bytes());
             loop {

@@ -9,7 +9,7 @@ use crate::data::{Tokenizer, TokenizerError};
 use crate::model::Decoder;
 use crate::model::generate::{Prompt, Sampling, generate};
 use crate::recipe::EvalProtocol;
-use crate::task::{Judgement, Problem, Response, judge, prompt_ids, respond};
+use crate::task::{Judgement, Problem, Response, judge, respond};
 
 /// Prompts answered at once. A matter of memory and speed alone.
 const BATCH: usize = 128;
@@ -86,9 +86,10 @@ struct Asker<'a> {
 impl Asker<'_> {
     fn prompts(&self, problems: &[Problem]) -> Result<Vec<Vec<u32>>, EvalError> {
         let ids = |problem: &Problem| {
-            let encode = |text: &str| self.tokenizer.encode(text);
-            prompt_ids(&self.protocol.template, &problem.question, self.tokenizer.eos(), encode).map_err(|source| {
-                EvalError::Prompt { benchmark: self.name.to_string(), id: problem.id.clone(), source }
+            self.tokenizer.prompt(&self.protocol.template, &problem.question).map_err(|source| EvalError::Prompt {
+                benchmark: self.name.to_string(),
+                id: problem.id.clone(),
+                source,
             })
         };
         problems.iter().map(ids).collect()
@@ -179,10 +180,10 @@ mod tests {
         EvalProtocol {
             benchmarks: vec![],
             template: Template {
-                before: String::new(),
                 after: " :".into(),
                 extract: Extract::LastNumber,
                 stop: vec!["3 3".into()],
+                ..Template::default()
             },
             max_new_tokens: 5,
             samples: 6,

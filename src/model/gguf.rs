@@ -16,6 +16,16 @@ use std::path::Path;
 
 /// Reads a file.
 pub fn load(path: &Path) -> Result<Decoder, ModelError> {
+    let (shape, params) = read(path, true)?;
+    Decoder::new(shape, params)
+}
+
+/// The shape of a file's model, which holds exactly the tensors it asks for; no value is read.
+pub fn check(path: &Path) -> Result<ModelShape, ModelError> {
+    Ok(read(path, false)?.0)
+}
+
+fn read(path: &Path, values: bool) -> Result<(ModelShape, Params), ModelError> {
     let place = path.display().to_string();
     let wrong = |what: String| ModelError::Config { path: place.clone(), what };
     let file = File::open(path).map_err(|source| ModelError::Io { path: place.clone(), source })?;
@@ -25,36 +35,40 @@ pub fn load(path: &Path) -> Result<Decoder, ModelError> {
         content.metadata.iter().map(|(name, value)| (name.as_str(), value)).collect();
     let dims: BTreeMap<&str, &[usize]> =
         content.tensor_infos.iter().map(|(name, info)| (name.as_str(), info.shape.dims())).collect();
-    let mut read = |name: &str| -> Result<Vec<f32>, ModelError> {
+    let mut fetch = |name: &str| -> Result<Vec<f32>, ModelError> {
         let tensor = content.tensor(&mut reader, name, &Device::Cpu).and_then(|tensor| tensor.dequantize(&Device::Cpu));
         let values = tensor.and_then(|tensor| tensor.flatten_all()?.to_vec1::<f32>());
         values.map_err(|error| wrong(format!("tensor `{name}` can't be read: {error}")))
     };
-    let factors = if dims.contains_key(ROPE_FACTORS) { Some(read(ROPE_FACTORS)?) } else { None };
+    let factors = if dims.contains_key(ROPE_FACTORS) { Some(fetch(ROPE_FACTORS)?) } else { None };
     let shape = shape_of(&metadata, &dims, factors.as_deref()).map_err(wrong)?;
-    let mut params = Params::zeros(layout::tensors(&shape));
+    let tensors = layout::tensors(&shape);
+    let mut params = Params::zeros(if values { tensors.clone() } else { vec![] });
     let mut unread: BTreeSet<&str> = dims.keys().copied().filter(|name| *name != ROPE_FACTORS).collect();
-    for info in params.infos().to_vec() {
-        let stored = stored_name(&info.name);
+    for (name, expected) in tensors {
+        let stored = stored_name(&name);
         if !unread.remove(stored.as_str()) {
             return Err(ModelError::Missing { name: stored });
         }
-        if dims[stored.as_str()] != info.shape {
-            let (found, expected) = (dims[stored.as_str()].to_vec(), info.shape.clone());
+        if dims[stored.as_str()] != expected {
+            let found = dims[stored.as_str()].to_vec();
             return Err(ModelError::WrongShape { name: stored, found, expected });
         }
-        let mut values = read(&stored)?;
+        if !values {
+            continue;
+        }
+        let mut values = fetch(&stored)?;
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
             return Err(ModelError::NotFinite { name: stored, index });
         }
-        if shape.architecture == Architecture::Llama && (info.name.contains("q_proj") || info.name.contains("k_proj")) {
-            values = in_halves(&values, shape.head_dim, info.shape[1]);
+        if shape.architecture == Architecture::Llama && (name.contains("q_proj") || name.contains("k_proj")) {
+            values = in_halves(&values, shape.head_dim, expected[1]);
         }
-        params.get_mut(&info.name).copy_from_slice(&values);
+        params.get_mut(&name).copy_from_slice(&values);
     }
     match unread.pop_first() {
         Some(name) => Err(ModelError::Extra { name: name.to_string(), architecture: shape.architecture.name() }),
-        None => Decoder::new(shape, params),
+        None => Ok((shape, params)),
     }
 }
 

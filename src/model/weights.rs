@@ -6,8 +6,9 @@
 use super::{Decoder, ModelError, Params, layout};
 use crate::recipe::ModelShape;
 use crate::recipe::shape::{Architecture, RopeScaling};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -20,35 +21,78 @@ pub fn save(dir: &Path, decoder: &Decoder, extra: &Map<String, Value>) -> Result
     let path = dir.join("config.json");
     let text = serde_json::to_string_pretty(&Value::Object(config)).expect("a configuration is plain data");
     fs::write(&path, text + "\n").map_err(io(&path))?;
-    let bytes = to_bytes(decoder.params());
     let path = dir.join("model.safetensors");
-    fs::write(&path, bytes).map_err(io(&path))
-}
-
-/// A parameter set as the bytes of a safetensors file, in f32.
-pub fn to_bytes(params: &Params) -> Vec<u8> {
-    let raw: Vec<(String, Vec<usize>, Vec<u8>)> = params
-        .infos()
-        .iter()
-        .map(|info| {
-            let bytes = params.get(&info.name).iter().flat_map(|value| value.to_le_bytes()).collect();
-            (info.name.clone(), info.shape.clone(), bytes)
-        })
-        .collect();
-    let views = raw.iter().map(|(name, shape, bytes)| {
-        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("the length follows from the shape"))
+    let params = decoder.params();
+    let tensors = params.infos().iter().map(|info| {
+        let (shape, values) = (info.shape.clone(), params.get(&info.name));
+        (info.name.as_str(), Values { shape, values })
     });
     let metadata = [("format".to_string(), "pt".to_string())].into_iter().collect();
-    safetensors::serialize(views, Some(metadata)).expect("names are unique and lengths agree")
+    safetensors::serialize_to_file(tensors, Some(metadata), &path)
+        .map_err(|source| ModelError::Safetensors { path: path.display().to_string(), source })
+}
+
+/// One tensor, turned into bytes when it is written and not before.
+struct Values<'a> {
+    shape: Vec<usize>,
+    values: &'a [f32],
+}
+
+impl View for Values<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut bytes = Vec::with_capacity(self.data_len());
+        self.values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+        Cow::Owned(bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.values.len()
+    }
 }
 
 /// Reads a folder.
 pub fn load(dir: &Path) -> Result<Decoder, ModelError> {
+    let shape = shape_at(dir)?;
+    let mut params = Params::zeros(layout::tensors(&shape));
+    each_tensor(dir, &shape, |name, tensor| read_tensor(name, tensor, &mut params))?;
+    Decoder::new(shape, params)
+}
+
+/// The shape of a folder's model, whose files are whole and hold exactly the tensors it asks for; no value is read.
+pub fn check(dir: &Path) -> Result<ModelShape, ModelError> {
+    let shape = shape_at(dir)?;
+    let expected: BTreeMap<String, Vec<usize>> = layout::tensors(&shape).into_iter().collect();
+    each_tensor(dir, &shape, |name, tensor| {
+        fits(name, tensor, &expected[name])?;
+        match tensor.dtype() {
+            Dtype::F32 | Dtype::BF16 | Dtype::F16 => Ok(()),
+            other => Err(ModelError::Dtype { name: name.to_string(), dtype: format!("{other:?}") }),
+        }
+    })?;
+    Ok(shape)
+}
+
+fn shape_at(dir: &Path) -> Result<ModelShape, ModelError> {
     let path = dir.join("config.json");
     let config = read_json(&path)?;
-    let shape = shape_of(&config).map_err(|what| ModelError::Config { path: path.display().to_string(), what })?;
-    let mut params = Params::zeros(layout::tensors(&shape));
-    let mut missing: BTreeSet<String> = params.infos().iter().map(|info| info.name.clone()).collect();
+    shape_of(&config).map_err(|what| ModelError::Config { path: path.display().to_string(), what })
+}
+
+/// Visits every tensor that a shape asks for; names the first one too many or missing.
+fn each_tensor(
+    dir: &Path,
+    shape: &ModelShape,
+    mut visit: impl FnMut(&str, &TensorView) -> Result<(), ModelError>,
+) -> Result<(), ModelError> {
+    let mut missing: BTreeSet<String> = layout::tensors(shape).into_iter().map(|(name, _)| name).collect();
     let index = dir.join("model.safetensors.index.json");
     let files: BTreeSet<String> = if index.exists() {
         let index_text = read_json(&index)?;
@@ -79,21 +123,25 @@ pub fn load(dir: &Path) -> Result<Decoder, ModelError> {
             if !missing.remove(name) {
                 return Err(ModelError::Extra { name: name.to_string(), architecture: shape.architecture.name() });
             }
-            read_tensor(name, &tensor, &mut params)?;
+            visit(name, &tensor)?;
         }
     }
     match missing.pop_first() {
         Some(name) => Err(ModelError::Missing { name }),
-        None => Decoder::new(shape, params),
+        None => Ok(()),
     }
 }
 
-fn read_tensor(name: &str, tensor: &TensorView, params: &mut Params) -> Result<(), ModelError> {
-    let expected = params.info(name).shape.clone();
-    if tensor.shape() != expected {
-        let (name, found) = (name.to_string(), tensor.shape().to_vec());
-        return Err(ModelError::WrongShape { name, found, expected });
+fn fits(name: &str, tensor: &TensorView, expected: &[usize]) -> Result<(), ModelError> {
+    if tensor.shape() == expected {
+        return Ok(());
     }
+    let (name, found) = (name.to_string(), tensor.shape().to_vec());
+    Err(ModelError::WrongShape { name, found, expected: expected.to_vec() })
+}
+
+fn read_tensor(name: &str, tensor: &TensorView, params: &mut Params) -> Result<(), ModelError> {
+    fits(name, tensor, &params.info(name).shape)?;
     let bytes = tensor.data();
     let values: Box<dyn Iterator<Item = f32>> = match tensor.dtype() {
         Dtype::F32 => Box::new(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))),

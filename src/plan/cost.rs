@@ -97,7 +97,10 @@ pub fn cost(recipe: &Recipe, shape: Option<&ModelShape>, known: &Known) -> Cost 
 fn questions(protocol: &EvalProtocol, known: &Known) -> u64 {
     let count = |items: &Items| match items {
         Items::World { count, .. } => *count as u64,
-        Items::Dataset { content } => known.datasets.get(content).copied().unwrap_or(DATASET_ITEMS),
+        Items::Dataset { content, limit } => {
+            let held = known.datasets.get(content).copied().unwrap_or(DATASET_ITEMS);
+            limit.map_or(held, |limit| held.min(limit as u64))
+        }
     };
     protocol.benchmarks.iter().map(|benchmark| count(&benchmark.items)).sum()
 }
@@ -314,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_of_unknown_shape_has_no_known_price() {
-        let recipe = Recipe::Checkpoint(crate::recipe::CheckpointRecipe { content: Key::of(b"x") });
+        let recipe = Recipe::Checkpoint(crate::recipe::CheckpointRecipe { content: Key::of(b"x"), tokenizer: None });
         assert!(!cost(&recipe, None, &Known::default()).known);
     }
 

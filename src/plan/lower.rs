@@ -5,16 +5,18 @@
 //! the first weight on. Evaluation draws from the lab's seed, the same for every arm. Stages that trials share are
 //! fingerprinted once.
 
+use super::outside::Outside;
 use super::trial::{PlannedStage, TrialPlan};
-use crate::recipe::eval::{Benchmark, EvalProtocol};
+use crate::recipe::corpus::TextCorpus;
+use crate::recipe::eval::{Benchmark, EvalProtocol, Items};
 use crate::recipe::optimizer::{AdamW, Optimizer};
-use crate::recipe::rl::LengthStep;
+use crate::recipe::rl::{LengthStep, Prompts};
 use crate::recipe::{
     Backend, CorpusRecipe, EvalRecipe, Init, Key, MixturePart, Recipe, RlRecipe, Seed, Steps, Tokens, TrainRecipe,
 };
 use crate::recipe::{CheckpointRecipe, Schedule};
 use crate::spec::arm::{Arm, Phase, RlSpec};
-use crate::spec::bind::{Family, Pretrain};
+use crate::spec::bind::{CorpusBinding, Family, ItemsBinding, Pretrain, PromptsBinding};
 use crate::spec::experiment::Experiment;
 use crate::spec::lab::{Lab, known};
 use crate::spec::mistake::Mistakes;
@@ -33,7 +35,20 @@ pub fn seeds(experiment: &Experiment, lab: &Lab, asked: Option<u64>) -> Vec<Seed
 
 /// The stages of every trial, arms in the order of the file and seeds within. Fails with every name that the lab does not
 /// bind and every mixture that asks for more than a corpus holds.
+///
+/// Outside data is taken to be absent: its digests are placeholders, right for looking at a plan and wrong for running it.
 pub fn lower(experiment: &Experiment, lab: &Lab, seeds: &[Seed], backend: Backend) -> Result<Vec<TrialPlan>, Mistakes> {
+    lower_with(experiment, lab, &Outside::default(), seeds, backend)
+}
+
+/// As [`lower`], with what is known about outside data.
+pub fn lower_with(
+    experiment: &Experiment,
+    lab: &Lab,
+    outside: &Outside,
+    seeds: &[Seed],
+    backend: Backend,
+) -> Result<Vec<TrialPlan>, Mistakes> {
     let mut mistakes = Mistakes::default();
     for arm in &experiment.arms {
         check(arm, lab, &mut mistakes);
@@ -42,7 +57,7 @@ pub fn lower(experiment: &Experiment, lab: &Lab, seeds: &[Seed], backend: Backen
         }
     }
     mistakes.or(Some(()))?;
-    let mut lowering = Lowering { lab, backend, memo: HashMap::new() };
+    let mut lowering = Lowering { lab, outside, backend, memo: HashMap::new() };
     Ok(experiment.trials(seeds).map(|trial| lowering.trial(trial.arm, trial.seed)).collect())
 }
 
@@ -60,6 +75,19 @@ fn check(arm: &Arm, lab: &Lab, mistakes: &mut Mistakes) {
         }
     }
     if let Some(Family::Pretrain(pretrain)) = lab.families.get(spec.family.as_str()) {
+        let read = spec.midtrain.iter().flat_map(|phase| &phase.mixture).chain(&pretrain.mixture);
+        for (corpus, _) in read {
+            if let Some(CorpusBinding::Text(text)) = lab.corpora.get(corpus.as_str()) {
+                own.add_with_hint(
+                    &text.files.at,
+                    format!(
+                        "family `{}` is pre-trained here and has no tokenizer for the text of corpus `{corpus}`",
+                        spec.family
+                    ),
+                    "give the family a `checkpoint`",
+                );
+            }
+        }
         for (corpus, share) in &pretrain.mixture {
             enough(corpus, *share, pretrain.budget, &format!("family `{}`", spec.family), lab, &mut own);
         }
@@ -74,11 +102,18 @@ fn check(arm: &Arm, lab: &Lab, mistakes: &mut Mistakes) {
     mistakes.add_new(own);
 }
 
-/// A generated corpus of a fixed size holds what a stage asks of it.
+/// A corpus of known size holds what a stage asks of it. Text whose size nobody knows yet is checked when it is counted.
 fn enough(corpus: &Name, share: f64, budget: Tokens, what: &str, lab: &Lab, mistakes: &mut Mistakes) {
-    let Some(CorpusRecipe::World(recipe)) = lab.corpora.get(corpus.as_str()) else { return };
+    let once = match lab.corpora.get(corpus.as_str()) {
+        Some(CorpusBinding::World(recipe)) => recipe.tokens,
+        Some(CorpusBinding::Text(text)) => match text.tokens {
+            Some(tokens) => tokens,
+            None => return,
+        },
+        None => return,
+    };
     let asked = Tokens((share * budget.0 as f64).round() as u64);
-    let held = Tokens(recipe.tokens.0 * lab.training.epochs as u64);
+    let held = Tokens(once.0 * lab.training.epochs as u64);
     if asked > held {
         mistakes.add_with_hint(
             &corpus.at,
@@ -97,6 +132,7 @@ type What = (String, Option<Key>, Seed);
 
 struct Lowering<'a> {
     lab: &'a Lab,
+    outside: &'a Outside,
     backend: Backend,
     /// Stages by what tells them apart: the name of their kind and what they depend on.
     memo: HashMap<What, (Arc<Recipe>, Key)>,
@@ -112,7 +148,7 @@ impl Lowering<'_> {
         let protocol_name = format!("{template}/{:?}", spec.benchmarks);
         self.eval("base", &protocol_name, weights, template, &spec.benchmarks, &mut stages);
         for phase in &spec.midtrain {
-            let mixture = self.mixture(&phase.mixture, &mut stages);
+            let mixture = self.mixture(&phase.mixture, &spec.family, &mut stages);
             let described = format!("{:?}{:?}{:?}{}", phase.mixture, phase.budget, phase.schedule, phase.peak);
             weights = self.stage(&phase.name, (described, Some(weights), seed), &mut stages, || {
                 Recipe::Train(midtrain(phase, lab, mixture, weights, seed))
@@ -121,7 +157,14 @@ impl Lowering<'_> {
         }
         if let Some(rl) = &spec.rl {
             // Arms differ, so no other trial has this stage: there is nothing to remember.
-            let recipe = Recipe::Rl(rl_recipe(rl, lab, weights, protocol(lab, template, &spec.benchmarks), seed));
+            let recipe = Recipe::Rl(rl_recipe(
+                rl,
+                lab,
+                self.outside,
+                weights,
+                protocol(lab, self.outside, template, &spec.benchmarks),
+                seed,
+            ));
             let key = recipe.fingerprint(self.backend).key();
             stages.push(PlannedStage { name: "rl".to_string(), recipe: Arc::new(recipe), key });
         }
@@ -131,14 +174,15 @@ impl Lowering<'_> {
     fn base(&mut self, family: &Name, seed: Seed, stages: &mut Vec<PlannedStage>) -> Key {
         let lab = self.lab;
         match &lab.families[family.as_str()] {
-            Family::Checkpoint(content) => {
-                let content = *content;
+            Family::Checkpoint(checkpoint) => {
+                let content = self.outside.content(&checkpoint.place);
+                let tokenizer = Some(self.outside.tokenizer(family.as_str()));
                 self.stage("base", (format!("family {family}"), None, Seed(0)), stages, || {
-                    Recipe::Checkpoint(CheckpointRecipe { content })
+                    Recipe::Checkpoint(CheckpointRecipe { content, tokenizer })
                 })
             }
             Family::Pretrain(pretrain) => {
-                let mixture = self.mixture(&pretrain.mixture, stages);
+                let mixture = self.mixture(&pretrain.mixture, family, stages);
                 self.stage("base", (format!("family {family}"), None, seed), stages, || {
                     Recipe::Train(pretraining(pretrain, lab, mixture, seed))
                 })
@@ -155,21 +199,37 @@ impl Lowering<'_> {
         benchmarks: &[Name],
         stages: &mut Vec<PlannedStage>,
     ) {
-        let lab = self.lab;
+        let (lab, outside) = (self.lab, self.outside);
         let what = (format!("eval {protocol_name}"), Some(model), Seed(0));
         self.stage(&format!("eval:{stage}"), what, stages, || {
-            Recipe::Eval(EvalRecipe { model, protocol: protocol(lab, template, benchmarks) })
+            Recipe::Eval(EvalRecipe { model, protocol: protocol(lab, outside, template, benchmarks) })
         });
     }
 
     /// Adds the corpora to the stages; their shares by key, equal corpora under two names being one.
-    fn mixture(&mut self, parts: &[(Name, f64)], stages: &mut Vec<PlannedStage>) -> Vec<MixturePart> {
-        let lab = self.lab;
+    ///
+    /// A text becomes a corpus through the tokenizer of the family that reads it: one corpus for each tokenizer.
+    fn mixture(&mut self, parts: &[(Name, f64)], family: &Name, stages: &mut Vec<PlannedStage>) -> Vec<MixturePart> {
+        let (lab, outside) = (self.lab, self.outside);
         let mut shares: BTreeMap<Key, f64> = BTreeMap::new();
         for (name, share) in parts {
-            let recipe = &lab.corpora[name.as_str()];
-            let what = (format!("corpus {name}"), None, Seed(0));
-            let key = self.stage(&format!("corpus:{name}"), what, stages, || Recipe::Corpus(recipe.clone()));
+            let binding = &lab.corpora[name.as_str()];
+            let tokenizer = match binding {
+                CorpusBinding::World(_) => None,
+                CorpusBinding::Text(_) => Some(outside.tokenizer(family.as_str())),
+            };
+            let what = (format!("corpus {name}"), tokenizer, Seed(0));
+            let key = self.stage(&format!("corpus:{name}"), what, stages, || {
+                Recipe::Corpus(match binding {
+                    CorpusBinding::World(world) => CorpusRecipe::World(world.clone()),
+                    CorpusBinding::Text(text) => CorpusRecipe::Text(TextCorpus {
+                        content: outside.content(&text.files),
+                        tokenizer: outside.tokenizer(family.as_str()),
+                        render: text.render.clone(),
+                        bad_lines: text.bad_lines,
+                    }),
+                })
+            });
             *shares.entry(key).or_default() += share;
         }
         shares.into_iter().map(|(corpus, share)| MixturePart { corpus, share }).collect()
@@ -249,8 +309,14 @@ fn scaled(optimizer: Optimizer, peak: f64) -> Optimizer {
     }
 }
 
-fn protocol(lab: &Lab, template: &Name, benchmarks: &[Name]) -> EvalProtocol {
-    let bound = |name: &Name| Benchmark { name: name.text.clone(), items: lab.benchmarks[name.as_str()].items.clone() };
+fn protocol(lab: &Lab, outside: &Outside, template: &Name, benchmarks: &[Name]) -> EvalProtocol {
+    let bound = |name: &Name| Benchmark {
+        name: name.text.clone(),
+        items: match &lab.benchmarks[name.as_str()].items {
+            ItemsBinding::World { problems, count } => Items::World { problems: problems.clone(), count: *count },
+            ItemsBinding::Dataset { place, limit } => Items::Dataset { content: outside.content(place), limit: *limit },
+        },
+    };
     EvalProtocol {
         benchmarks: benchmarks.iter().map(bound).collect(),
         template: lab.templates[template.as_str()].clone(),
@@ -262,7 +328,7 @@ fn protocol(lab: &Lab, template: &Name, benchmarks: &[Name]) -> EvalProtocol {
     }
 }
 
-fn rl_recipe(rl: &RlSpec, lab: &Lab, policy: Key, eval: EvalProtocol, seed: Seed) -> RlRecipe {
+fn rl_recipe(rl: &RlSpec, lab: &Lab, outside: &Outside, policy: Key, eval: EvalProtocol, seed: Seed) -> RlRecipe {
     let settings = &lab.rl;
     // Steps that fall together when scaled down: the later one holds.
     let mut stair: BTreeMap<Steps, usize> = BTreeMap::new();
@@ -272,7 +338,12 @@ fn rl_recipe(rl: &RlSpec, lab: &Lab, policy: Key, eval: EvalProtocol, seed: Seed
     }
     RlRecipe {
         policy,
-        prompts: lab.prompts[rl.prompts.as_str()].clone(),
+        prompts: match &lab.prompts[rl.prompts.as_str()] {
+            PromptsBinding::World(problems) => Prompts::World(problems.clone()),
+            PromptsBinding::Dataset { place, max_prompt_tokens } => {
+                Prompts::Dataset { content: outside.content(place), max_prompt_tokens: *max_prompt_tokens }
+            }
+        },
         template: lab.templates[rl.template.as_str()].clone(),
         steps: Steps(lab.scale.rl_steps.apply(rl.steps.0)),
         prompts_per_step: settings.prompts_per_step,

@@ -8,6 +8,7 @@ pub mod cost;
 pub mod freshness;
 pub mod graph;
 pub mod lower;
+pub mod outside;
 pub mod trial;
 
 #[cfg(test)]
@@ -16,7 +17,8 @@ pub(crate) mod sample;
 pub use cost::{Calibration, Caps, Cost, Known, TooExpensive};
 pub use freshness::{Assessment, Change, Freshness, History, Question, StaleReason, assess};
 pub use graph::{Graph, GraphError, Node};
-pub use lower::lower;
+pub use lower::{lower, lower_with};
+pub use outside::Outside;
 pub use trial::{PlannedStage, TrialPlan};
 
 #[cfg(test)]

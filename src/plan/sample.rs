@@ -50,7 +50,7 @@ fn problems() -> ProblemSet {
 }
 
 fn template() -> Template {
-    Template { before: "q: ".into(), after: " a:".into(), extract: Extract::LastNumber, stop: vec![] }
+    Template { before: "q: ".into(), after: " a:".into(), extract: Extract::LastNumber, ..Template::default() }
 }
 
 pub fn protocol() -> EvalProtocol {

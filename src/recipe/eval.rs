@@ -41,6 +41,10 @@ pub struct Benchmark {
 pub enum Items {
     /// The first `count` problems of a set.
     World { problems: ProblemSet, count: usize },
-    /// Questions with gold answers, identified by content.
-    Dataset { content: Key },
+    /// Questions with gold answers, identified by content: the first `limit` of them, or all.
+    Dataset {
+        content: Key,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<usize>,
+    },
 }

@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_fingerprint_is_hashed_in_canonical_form() {
-        let recipe = Recipe::Checkpoint(crate::recipe::CheckpointRecipe { content: Key::of(b"weights") });
+        let recipe =
+            Recipe::Checkpoint(crate::recipe::CheckpointRecipe { content: Key::of(b"weights"), tokenizer: None });
         let fingerprint = recipe.fingerprint(Backend::Cpu);
         assert_eq!(fingerprint.text(), canonical_json(&serde_json::to_value(&fingerprint).unwrap()));
     }

@@ -55,8 +55,11 @@ pub enum Recipe {
 /// Weights that exist already: identity is the content, never the path.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointRecipe {
-    /// SHA-256 over the folder's files, sorted by name.
+    /// Digest of the files that decide what the model computes.
     pub content: Key,
+    /// Digest of its tokenizer, which goes with the weights from here on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<Key>,
 }
 
 /// The kind of a stage, as users see it in plans and records.

@@ -44,9 +44,12 @@ pub struct RlRecipe {
 #[serde(rename_all = "kebab-case")]
 pub enum Prompts {
     World(ProblemSet),
-    /// Questions with gold answers, identified by content.
+    /// Questions with gold answers, identified by content. Each epoch reads them in an order of its own.
     Dataset {
         content: Key,
+        /// Questions whose prompt is longer than this are left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_prompt_tokens: Option<usize>,
     },
 }
 

@@ -13,7 +13,7 @@ use crate::recipe::rl::{Advantage, Aggregation, LengthStep, Objective, Prompts, 
 use crate::recipe::shape::{Architecture, ModelShape};
 use crate::recipe::template::{Extract, Template};
 use crate::recipe::{EvalProtocol, Key, RlRecipe, Seed, Steps};
-use crate::task::{Problem, prompt_ids};
+use crate::task::Problem;
 
 fn tokenizer() -> Tokenizer {
     Tokenizer::Words(WordTokenizer::new(["1", "2", "3", "a", "b", ":"].map(str::to_string)))
@@ -42,10 +42,10 @@ fn policy() -> Decoder {
 
 fn recipe() -> RlRecipe {
     let template =
-        Template { before: String::new(), after: " :".into(), extract: Extract::LastNumber, stop: vec!["3 3".into()] };
+        Template { after: " :".into(), extract: Extract::LastNumber, stop: vec!["3 3".into()], ..Template::default() };
     RlRecipe {
         policy: Key::of(b""),
-        prompts: Prompts::Dataset { content: Key::of(b"") },
+        prompts: Prompts::Dataset { content: Key::of(b""), max_prompt_tokens: None },
         template: template.clone(),
         steps: Steps(4),
         prompts_per_step: 4,
@@ -87,7 +87,7 @@ fn problems() -> Vec<Problem> {
 }
 
 fn prompts(recipe: &RlRecipe) -> Vec<Vec<u32>> {
-    let ids = |problem: &Problem| prompt_ids(&recipe.template, &problem.question, 0, |text| tokenizer().encode(text));
+    let ids = |problem: &Problem| tokenizer().prompt(&recipe.template, &problem.question);
     problems().iter().map(|problem| ids(problem).unwrap()).collect()
 }
 

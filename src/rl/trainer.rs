@@ -13,7 +13,7 @@ use crate::data::Tokenizer;
 use crate::data::tokenizer::TokenizerError;
 use crate::model::{Batch, Decoder, NO_TARGET, Params};
 use crate::recipe::{Optimizer, RlRecipe};
-use crate::task::{Problem, prompt_ids};
+use crate::task::Problem;
 use crate::train::{OptimizerState, SnapshotError, clip, snapshot};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -113,7 +113,8 @@ impl RlTrainer {
 
     fn prompts(&self, problems: &[Problem], tokenizer: &Tokenizer) -> Result<Vec<Vec<u32>>, RlError> {
         let ids = |problem: &Problem| {
-            prompt_ids(&self.recipe.template, &problem.question, tokenizer.eos(), |text| tokenizer.encode(text))
+            tokenizer
+                .prompt(&self.recipe.template, &problem.question)
                 .map_err(|source| RlError::Prompt { id: problem.id.clone(), source })
         };
         problems.iter().map(ids).collect()

@@ -4,25 +4,71 @@ use super::arm::{PhaseSchedule, is_one, mixture_sum, read_mixture, read_schedule
 use super::axis::tidy;
 use super::mistake::Mistakes;
 use super::name::Name;
+use super::place::{Place, Root};
 use super::reader::{self, Fields};
 use super::settings::{read_difficulty, read_optimizer};
 use super::yaml::{Entry, Node, Value};
-use crate::recipe::corpus::{BadLines, Qa, Render, Solution, Style, TextCorpus, Web, WorldCorpus};
-use crate::recipe::eval::Items;
-use crate::recipe::rl::Prompts;
+use crate::recipe::corpus::{BadLines, Qa, Render, Solution, Style, Web, WorldCorpus};
 use crate::recipe::shape::{Architecture, RopeScaling};
-use crate::recipe::template::Extract;
+use crate::recipe::template::{Begin, Extract};
 use crate::recipe::world::Split;
-use crate::recipe::{CorpusRecipe, Key, ModelShape, Optimizer, ProblemSet, Template, Tokens, World};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use crate::recipe::{ModelShape, Optimizer, ProblemSet, Template, Tokens, World};
+
+/// How a question and its answer become one text; `data::source::Format` says what each means.
+pub const FORMATS: [(&str, &str); 5] = [
+    ("plain", "plain"),
+    ("question-answer", "question-answer"),
+    ("user-assistant", "user-assistant"),
+    ("think", "think"),
+    ("think-tags", "think-tags"),
+];
 
 /// How a base model comes to be.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Family {
     Pretrain(Box<Pretrain>),
-    /// A checkpoint folder, by content.
-    Checkpoint(Key),
+    Checkpoint(Box<Checkpoint>),
+}
+
+/// Weights that exist already: a Hugging Face folder or a GGUF file, with their tokenizer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    pub place: Place,
+    /// Stands in for the tokenizer that lies with the weights.
+    pub tokenizer: Option<Place>,
+    /// What the weights must be, so that a plan has a price before they are here.
+    pub shape: Option<ModelShape>,
+}
+
+/// What a corpus is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CorpusBinding {
+    World(WorldCorpus),
+    Text(TextBinding),
+}
+
+/// Text files. Which tokenizer makes them a corpus is a matter of the family that reads them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextBinding {
+    pub files: Place,
+    pub render: Render,
+    pub bad_lines: BadLines,
+    /// About how many tokens there are, for prices before they are counted.
+    pub tokens: Option<Tokens>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum PromptsBinding {
+    World(ProblemSet),
+    Dataset { place: Place, max_prompt_tokens: Option<usize> },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ItemsBinding {
+    /// The first `count` problems of a set.
+    World { problems: ProblemSet, count: usize },
+    /// The first `limit` questions of a file, or all.
+    Dataset { place: Place, limit: Option<usize> },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -41,18 +87,18 @@ pub struct Pretrain {
 pub struct BenchmarkBinding {
     /// What it stands for, with its chance level.
     pub label: String,
-    pub items: Items,
+    pub items: ItemsBinding,
 }
 
 pub fn read_family(
     node: &Node,
     what: &str,
     world: Option<&World>,
-    places: &mut BTreeMap<Key, PathBuf>,
+    root: &Root,
     mistakes: &mut Mistakes,
 ) -> Option<Family> {
     let mut fields = Fields::of(node, what, mistakes)?;
-    let checkpoint = fields.optional("checkpoint", |node, m| read_place(node, "`checkpoint`", places, m));
+    let checkpoint = fields.optional("checkpoint", |node, m| read_checkpoint(node, what, root, m));
     let pretrain = fields.optional("pretrain", |node, m| {
         let mut fields = Fields::of(node, format!("`pretrain` of {what}"), m)?;
         let shape = fields.required("shape", |node, m| read_shape(node, world, m));
@@ -82,7 +128,25 @@ pub fn read_family(
     if node.get("checkpoint").is_some() == node.get("pretrain").is_some() {
         mistakes.add(&node.at, format!("{what} has either a `checkpoint` or a `pretrain`"));
     }
-    pretrain.map(Family::Pretrain).or(checkpoint.map(Family::Checkpoint))
+    pretrain.map(Family::Pretrain).or(checkpoint.map(|checkpoint| Family::Checkpoint(Box::new(checkpoint))))
+}
+
+/// A path, or `{path: …, sha256: …, tokenizer: …, shape: …}`.
+fn read_checkpoint(node: &Node, what: &str, root: &Root, mistakes: &mut Mistakes) -> Option<Checkpoint> {
+    if let Value::Scalar { .. } = node.value {
+        return Some(Checkpoint { place: root.place(node, what, mistakes)?, tokenizer: None, shape: None });
+    }
+    let mut fields = Fields::of(node, format!("`checkpoint` of {what}"), mistakes)?;
+    fields.node("path");
+    fields.node("sha256");
+    let tokenizer = fields.optional("tokenizer", |node, m| root.place(node, "`tokenizer`", m));
+    let shape = fields.optional("shape", |node, m| read_shape(node, None, m));
+    fields.finish();
+    let mut own = node.clone();
+    if let Value::Map(entries) = &mut own.value {
+        entries.retain(|entry| ["path", "sha256"].contains(&entry.key.as_str()));
+    }
+    Some(Checkpoint { place: root.place(&own, &format!("`checkpoint` of {what}"), mistakes)?, tokenizer, shape })
 }
 
 fn read_shape(node: &Node, world: Option<&World>, mistakes: &mut Mistakes) -> Option<ModelShape> {
@@ -151,11 +215,11 @@ pub fn read_corpus(
     what: &str,
     world: Option<&World>,
     usual_size: Option<Tokens>,
-    places: &mut BTreeMap<Key, PathBuf>,
+    root: &Root,
     mistakes: &mut Mistakes,
-) -> Option<CorpusRecipe> {
+) -> Option<CorpusBinding> {
     let mut fields = Fields::of(node, what, mistakes)?;
-    let text = fields.optional("text", |node, m| read_text(node, what, places, m));
+    let text = fields.optional("text", |node, m| read_text(node, what, root, m));
     let style = fields.optional("style", read_style);
     let is_world = node.get("style").is_some();
     let size = match usual_size.filter(|_| is_world) {
@@ -170,10 +234,10 @@ pub fn read_corpus(
         return None;
     }
     if let Some(text) = text {
-        return Some(CorpusRecipe::Text(text));
+        return Some(CorpusBinding::Text(text));
     }
     let world = need_world(world, node, what, mistakes)?;
-    Some(CorpusRecipe::World(WorldCorpus { world, tokens: size?, stream: stream?, style: style? }))
+    Some(CorpusBinding::World(WorldCorpus { world, tokens: size?, stream: stream?, style: style? }))
 }
 
 fn need_world(world: Option<&World>, node: &Node, what: &str, mistakes: &mut Mistakes) -> Option<World> {
@@ -251,47 +315,27 @@ fn read_qa(node: &Node, mistakes: &mut Mistakes) -> Option<Qa> {
     Some(Qa { format: format?, prompt: prompt.to_string() })
 }
 
-fn read_text(
-    node: &Node,
-    what: &str,
-    places: &mut BTreeMap<Key, PathBuf>,
-    mistakes: &mut Mistakes,
-) -> Option<TextCorpus> {
+fn read_text(node: &Node, what: &str, root: &Root, mistakes: &mut Mistakes) -> Option<TextBinding> {
     let mut fields = Fields::of(node, format!("`text` of {what}"), mistakes)?;
-    let content = fields.required("files", |node, m| read_place(node, "`files`", places, m));
-    let tokenizer = fields.required("tokenizer", |node, m| read_place(node, "`tokenizer`", places, m));
+    let files = fields.required("files", |node, m| root.place(node, "`files`", m));
     let column = fields.optional("column", reader::text);
     let qa = fields.optional("qa", |node, m| {
         let mut fields = Fields::of(node, "`qa`", m)?;
         let question = fields.required("question", reader::text);
         let answer = fields.required("answer", reader::text);
-        let format = fields.required("format", reader::text);
+        let format = fields.required("format", |node, m| reader::choice(&FORMATS, node, m)).map(str::to_string);
         fields.finish();
         Some(Render::Qa { question: question?, answer: answer?, format: format? })
     });
     let lines = [("fail", BadLines::Fail), ("skip", BadLines::Skip)];
     let bad_lines = fields.or("bad_lines", BadLines::Fail, |node, m| reader::choice(&lines, node, m));
+    let tokens = fields.optional("tokens", reader::tokens);
     fields.finish();
     if node.get("column").is_some() && node.get("qa").is_some() {
         mistakes.add(&node.at, "a text is read from one `column` or from a `qa` pair, not both");
     }
     let render = qa.unwrap_or(Render::Text { column: column.unwrap_or_else(|| "text".to_string()) });
-    Some(TextCorpus { content: content?, tokenizer: tokenizer?, render, bad_lines })
-}
-
-/// `{path: …, sha256: …}`: where it lies, and what it is.
-fn read_place(node: &Node, what: &str, places: &mut BTreeMap<Key, PathBuf>, mistakes: &mut Mistakes) -> Option<Key> {
-    let mut fields = Fields::of(node, what, mistakes)?;
-    let path = fields.required("path", reader::text);
-    let key = fields.required("sha256", |node, m| {
-        let text = reader::text(node, m)?;
-        text.parse::<Key>().map_err(|message| m.add(&node.at, message)).ok()
-    });
-    fields.finish();
-    // A path is relative to the lab's file.
-    let folder = Path::new(&node.at.source.name).parent().map(Path::to_path_buf).unwrap_or_default();
-    places.insert(key?, folder.join(path?));
-    key
+    Some(TextBinding { files: files?, render, bad_lines, tokens })
 }
 
 fn read_problems(
@@ -311,15 +355,17 @@ pub fn read_prompts(
     node: &Node,
     what: &str,
     world: Option<&World>,
-    places: &mut BTreeMap<Key, PathBuf>,
+    root: &Root,
     mistakes: &mut Mistakes,
-) -> Option<Prompts> {
+) -> Option<PromptsBinding> {
     let mut fields = Fields::of(node, what, mistakes)?;
     let prompts = match node.get("dataset") {
-        Some(_) => fields
-            .required("dataset", |node, m| read_place(node, "`dataset`", places, m))
-            .map(|content| Prompts::Dataset { content }),
-        None => read_problems(&mut fields, node, what, world, Split::Training).map(Prompts::World),
+        Some(_) => {
+            let place = fields.required("dataset", |node, m| root.place(node, "`dataset`", m));
+            let max_prompt_tokens = fields.optional("max_prompt_tokens", reader::size);
+            place.map(|place| PromptsBinding::Dataset { place, max_prompt_tokens })
+        }
+        None => read_problems(&mut fields, node, what, world, Split::Training).map(PromptsBinding::World),
     };
     fields.finish();
     prompts
@@ -329,19 +375,21 @@ pub fn read_benchmark(
     node: &Node,
     what: &str,
     world: Option<&World>,
-    places: &mut BTreeMap<Key, PathBuf>,
+    root: &Root,
     mistakes: &mut Mistakes,
 ) -> Option<BenchmarkBinding> {
     let mut fields = Fields::of(node, what, mistakes)?;
     let label = fields.or("label", String::new(), reader::text);
     let items = match node.get("dataset") {
-        Some(_) => fields
-            .required("dataset", |node, m| read_place(node, "`dataset`", places, m))
-            .map(|content| Items::Dataset { content }),
+        Some(_) => {
+            let place = fields.required("dataset", |node, m| root.place(node, "`dataset`", m));
+            let limit = fields.optional("limit", reader::size);
+            place.map(|place| ItemsBinding::Dataset { place, limit })
+        }
         None => {
             let problems = read_problems(&mut fields, node, what, world, Split::HeldOut);
             let count = fields.required("count", reader::size);
-            problems.zip(count).map(|(problems, count)| Items::World { problems, count })
+            problems.zip(count).map(|(problems, count)| ItemsBinding::World { problems, count })
         }
     };
     fields.finish();
@@ -364,6 +412,9 @@ pub fn read_template(node: &Node, what: &str, mistakes: &mut Mistakes) -> Option
     let stop = fields.or("stop", Vec::new(), |node, m| {
         Some(reader::items(node).iter().filter_map(|item| reader::verbatim(item, m)).collect())
     });
+    let begins = [("document", Begin::Document), ("tokenizer", Begin::Tokenizer), ("nothing", Begin::Nothing)];
+    let begin = fields.or("begin", Begin::Document, |node, m| reader::choice(&begins, node, m));
+    let special_tokens = fields.or("special_tokens", false, reader::flag);
     fields.finish();
-    Some(Template { before: before?, after: after?, extract: extract?, stop })
+    Some(Template { before: before?, after: after?, extract: extract?, stop, begin, special_tokens })
 }

@@ -2,24 +2,27 @@
 //! checkpoint), a corpus to a generator (or to files), a benchmark to questions. It also says how large the paper's
 //! amounts are here.
 //!
-//! Three labs are built in, so that `--lab proxy` works in any directory; a path to a file of one's own works as well. A
-//! lab may extend another and name only what differs. Outside data (checkpoints, texts, datasets) is named by the digest
-//! of its content; where it lies is kept apart in [`Lab::places`], because a path is no identity.
+//! Some labs are built in, so that `--lab proxy` works in any directory; a path to a file of one's own works as well. A
+//! lab may extend another and name only what differs. Where outside data lies (checkpoints, texts, questions) is a
+//! [`super::place::Place`]; a path is no identity, so what lies there becomes a digest before anything is lowered.
 
-use super::bind::{BenchmarkBinding, Family, read_benchmark, read_corpus, read_family, read_prompts, read_template};
+use super::bind::{
+    BenchmarkBinding, CorpusBinding, Family, PromptsBinding, read_benchmark, read_corpus, read_family, read_prompts,
+    read_template,
+};
 use super::experiment::{read_seeds, stem};
 use super::mistake::{Mistakes, Source, nearest, one_of, suggest};
 use super::name::Name;
+use super::place::Root;
 use super::reader::{self, Fields};
 use super::settings::{
     EvalSettings, Midtrain, RlSettings, Scale, Training, read_eval, read_midtrain, read_rl, read_scale, read_training,
     read_world,
 };
 use super::yaml::{Node, Value, overlay, parse};
-use crate::recipe::rl::Prompts;
-use crate::recipe::{CorpusRecipe, Key, Seed, Template};
+use crate::recipe::{Seed, Template};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The labs that are part of the program.
@@ -41,16 +44,14 @@ pub struct Lab {
     pub max_hours: Option<f64>,
     pub scale: Scale,
     pub families: BTreeMap<String, Family>,
-    pub corpora: BTreeMap<String, CorpusRecipe>,
-    pub prompts: BTreeMap<String, Prompts>,
+    pub corpora: BTreeMap<String, CorpusBinding>,
+    pub prompts: BTreeMap<String, PromptsBinding>,
     pub benchmarks: BTreeMap<String, BenchmarkBinding>,
     pub templates: BTreeMap<String, Template>,
     pub training: Training,
     pub midtrain: Midtrain,
     pub rl: RlSettings,
     pub eval: EvalSettings,
-    /// Where outside data lies, by content.
-    pub places: BTreeMap<Key, PathBuf>,
     pub source: Arc<Source>,
 }
 
@@ -143,9 +144,11 @@ fn chain(source: &Arc<Source>, depth: usize, mistakes: &mut Mistakes) -> Option<
 }
 
 fn read(node: &Node, source: &Arc<Source>, mistakes: &mut Mistakes) -> Option<Lab> {
-    let mut places = BTreeMap::new();
+    let root = Root::of(node, mistakes);
+    let root = &root;
     let mut fields = Fields::of(node, "the lab", mistakes)?;
     fields.node("extends");
+    fields.node("root");
     let name = fields.optional("lab", reader::name).map_or_else(|| stem(&source.name), |name| name.text);
     let about = fields.or("about", String::new(), reader::text);
     let seeds = fields.or("seeds", vec![Seed(0)], read_seeds);
@@ -164,16 +167,16 @@ fn read(node: &Node, source: &Arc<Source>, mistakes: &mut Mistakes) -> Option<La
     let eval = fields.required("eval", read_eval);
     let size = fields.optional("corpus_size", reader::tokens);
     let corpora = fields.required("corpora", |node, m| {
-        bindings(node, "corpus", m, |node, what, m| read_corpus(node, what, world, size, &mut places, m))
+        bindings(node, "corpus", m, |node, what, m| read_corpus(node, what, world, size, root, m))
     });
     let families = fields.required("families", |node, m| {
-        bindings(node, "family", m, |node, what, m| read_family(node, what, world, &mut places, m))
+        bindings(node, "family", m, |node, what, m| read_family(node, what, world, root, m))
     });
     let prompts = fields.required("prompts", |node, m| {
-        bindings(node, "prompts", m, |node, what, m| read_prompts(node, what, world, &mut places, m))
+        bindings(node, "prompts", m, |node, what, m| read_prompts(node, what, world, root, m))
     });
     let benchmarks = fields.required("benchmarks", |node, m| {
-        bindings(node, "benchmark", m, |node, what, m| read_benchmark(node, what, world, &mut places, m))
+        bindings(node, "benchmark", m, |node, what, m| read_benchmark(node, what, world, root, m))
     });
     let templates = fields.required("templates", |node, m| bindings(node, "template", m, read_template));
     fields.finish();
@@ -192,7 +195,6 @@ fn read(node: &Node, source: &Arc<Source>, mistakes: &mut Mistakes) -> Option<La
         midtrain: midtrain?,
         rl: rl?,
         eval: eval?,
-        places,
         source: source.clone(),
     };
     check_names(&lab, mistakes);

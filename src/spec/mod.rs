@@ -10,7 +10,7 @@
 //! | `reader` | tree → numbers, amounts, names, maps |
 //! | `mistake` | places, mistakes, how they print, "did you mean" |
 //! | `arm` `axis` `claim` `experiment` | the experiment file |
-//! | `bind` `settings` `lab` | the lab file |
+//! | `bind` `place` `settings` `lab` | the lab file |
 //! | `schema` | JSON Schemas for editors |
 //!
 //! Deliberately absent: expressions, templating, environment variables, includes. A file says what it says.
@@ -23,6 +23,7 @@ pub mod experiment;
 pub mod lab;
 pub mod mistake;
 pub mod name;
+pub mod place;
 mod reader;
 pub mod schema;
 pub mod settings;

@@ -199,3 +199,24 @@ proptest! {
         let _ = Experiment::parse(&Source::new("x.yaml", text.into_iter().collect::<String>())).map_err(|m| m.to_string());
     }
 }
+
+#[test]
+fn formats_are_those_that_texts_can_be_written_in() {
+    let known = crate::data::source::Format::ALL.map(|format| format.name());
+    assert_eq!(bind::FORMATS.map(|(name, _)| name), known);
+}
+
+#[test]
+fn paths_hang_from_the_root() {
+    let lab = |text: &str| Lab::parse(&Source::new("mine.yaml", text)).unwrap();
+    let path = |lab: &Lab| match &lab.families["own"] {
+        bind::Family::Checkpoint(checkpoint) => checkpoint.place.path.clone(),
+        other => panic!("{other:?}"),
+    };
+    let text = "extends: proxy\nfamilies: { own: { checkpoint: a/b } }\n";
+    assert_eq!(path(&lab(text)), Path::new("a/b"));
+    assert_eq!(path(&lab(&format!("{text}root: /data\n"))), Path::new("/data/a/b"));
+    let pinned = text.replace("a/b", "{ path: /c, sha256: 0 }");
+    let wrong = Lab::parse(&Source::new("mine.yaml", pinned)).unwrap_err().to_string();
+    assert!(wrong.contains("expected 64 hex digits"), "{wrong}");
+}

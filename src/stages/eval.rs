@@ -1,7 +1,7 @@
 //! Evaluation of one model, and the rows that an evaluation adds to a curve.
 
 use super::curve::Curve;
-use super::problems;
+use super::{model, problems};
 use crate::cache::fault;
 use crate::eval::{Evaluation, evaluate};
 use crate::exec::{Outcome, StageContext, StageError};
@@ -11,9 +11,10 @@ use std::io::Write;
 use std::path::Path;
 
 pub fn run(recipe: &EvalRecipe, context: &StageContext) -> Result<Outcome, StageError> {
-    let decoder = weights::load(&context.input(&recipe.model).join("model"))?;
-    let benchmarks = problems::of_protocol(&recipe.protocol)?;
-    let tokenizer = problems::tokenizer(&recipe.protocol)?;
+    let folder = model::folder(context, &recipe.model);
+    let benchmarks = problems::of_protocol(&recipe.protocol, context)?;
+    let tokenizer = model::tokenizer(&folder, &recipe.protocol)?;
+    let decoder = weights::load(&folder)?;
     fault::point("mid-eval");
     let evaluation = evaluate(&decoder, &recipe.protocol, &benchmarks, &tokenizer, context.threads())?;
     let mut curve = Curve::default();

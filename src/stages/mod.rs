@@ -9,6 +9,7 @@ mod checkpoint;
 mod corpus;
 mod curve;
 mod eval;
+pub mod model;
 mod problems;
 mod rl;
 mod saved;

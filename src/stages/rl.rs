@@ -1,23 +1,25 @@
 //! Reinforcement learning from one policy, with its evaluation along the way.
 
 use super::curve::Curve;
-use super::{eval, problems, saved};
+use super::problems::Pool;
+use super::{eval, model, problems, saved};
 use crate::cache::fault;
 use crate::eval::evaluate;
 use crate::exec::{Outcome, StageContext, StageError};
 use crate::model::weights;
 use crate::recipe::RlRecipe;
 use crate::rl::{RlError, RlTrainer};
-use serde_json::Map;
 use std::time::{Duration, Instant};
 
 /// How much work an interruption may cost.
 const SAVE_EVERY: Duration = Duration::from_secs(20);
 
 pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageError> {
-    let policy = weights::load(&context.input(&recipe.policy).join("model"))?;
-    let benchmarks = problems::of_protocol(&recipe.eval)?;
-    let tokenizer = problems::tokenizer(&recipe.eval)?;
+    let folder = model::folder(context, &recipe.policy);
+    let benchmarks = problems::of_protocol(&recipe.eval, context)?;
+    let tokenizer = model::tokenizer(&folder, &recipe.eval)?;
+    let (pool, too_long) = Pool::open(recipe, &tokenizer, context)?;
+    let policy = weights::load(&folder)?;
     // A state is saved after the evaluation that was due at its step, so a resumed run neither repeats nor skips one.
     let (mut trainer, mut curve, mut evaluated) = match saved::latest(context.scratch()) {
         Some(state) => {
@@ -55,7 +57,7 @@ pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageEr
             saved_at = Instant::now();
         }
         fault::point("mid-rl-step");
-        let prompts = problems::of_step(recipe, step)?;
+        let prompts = pool.of_step(recipe, step);
         let metrics = match trainer.step(&prompts, &tokenizer, context.threads()) {
             Ok((metrics, _)) => metrics,
             Err(RlError::Diverged { step, loss, .. }) => break Outcome::Diverged { step, loss },
@@ -66,7 +68,10 @@ pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageEr
         }
         context.progress(step + 1, total, &format!("reward {:.2}", metrics.reward));
     };
-    weights::save(&context.out().join("model"), trainer.policy(), &Map::new())?;
+    if too_long > 0 {
+        curve.push("", "prompts_left_out", total, too_long as f64);
+    }
+    model::save(context.out(), trainer.policy(), Some(&folder))?;
     curve.write(context.out())?;
     Ok(outcome)
 }

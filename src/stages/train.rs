@@ -1,14 +1,13 @@
 //! Pre-training, mid-training and decay phases.
 
 use super::curve::Curve;
-use super::saved;
+use super::{model, saved};
 use crate::cache::fault;
 use crate::data::{Mix, Shards};
 use crate::exec::{Outcome, StageContext, StageError};
 use crate::model::{Decoder, weights};
 use crate::recipe::{Init, TrainRecipe};
 use crate::train::Trainer;
-use serde_json::Map;
 use std::time::{Duration, Instant};
 
 /// Points of a loss curve, each the mean over the steps since the one before.
@@ -21,11 +20,14 @@ pub fn run(recipe: &TrainRecipe, context: &StageContext) -> Result<Outcome, Stag
         recipe.mixture.iter().map(|part| Shards::open(context.input(&part.corpus))).collect::<Result<Vec<_>, _>>()?;
     let mix = Mix::new(recipe, &shards)?;
     let realised: u64 = mix.realised().iter().map(|tokens| tokens.0).sum();
-    let decoder = match &recipe.init {
+    let (decoder, from) = match &recipe.init {
         Init::Random { shape, embedding_std, matrix_std, seed } => {
-            Decoder::random(shape.clone(), *embedding_std, *matrix_std, *seed)
+            (Decoder::random(shape.clone(), *embedding_std, *matrix_std, *seed), None)
         }
-        Init::From { weights } => weights::load(&context.input(weights).join("model"))?,
+        Init::From { weights } => {
+            let folder = model::folder(context, weights);
+            (weights::load(&folder)?, Some(folder))
+        }
     };
     let mut trainer = Trainer::new(recipe, decoder, mix)?;
     let mut curve = Curve::default();
@@ -68,7 +70,7 @@ pub fn run(recipe: &TrainRecipe, context: &StageContext) -> Result<Outcome, Stag
         }
     };
     curve.push("", "tokens", total, realised as f64);
-    weights::save(&context.out().join("model"), &trainer.decoder, &Map::new())?;
+    model::save(context.out(), &trainer.decoder, from.as_deref())?;
     curve.write(context.out())?;
     Ok(outcome)
 }

@@ -16,5 +16,5 @@ pub use extract::extract;
 pub use judge::{Judgement, judge};
 pub use problem::Problem;
 pub use suite::Suite;
-pub use template::{Ending, Response, prompt_ids, render, respond};
+pub use template::{Ending, Response, render, respond};
 pub use verdict::Verdict;

@@ -15,18 +15,6 @@ pub fn stop_at(template: &Template, text: &str) -> Option<usize> {
     template.stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min()
 }
 
-/// The prompt's token ids: the document separator, then the rendered question.
-pub fn prompt_ids<E>(
-    template: &Template,
-    question: &str,
-    separator: u32,
-    encode: impl Fn(&str) -> Result<Vec<u32>, E>,
-) -> Result<Vec<u32>, E> {
-    let mut ids = vec![separator];
-    ids.extend(encode(&render(template, question))?);
-    Ok(ids)
-}
-
 /// How a response came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -82,6 +70,7 @@ mod tests {
             after: "\nA:".into(),
             extract: Extract::LastNumber,
             stop: vec!["User:".into(), "Q:".into(), String::new()],
+            ..Template::default()
         };
         assert_eq!(render(&template, "1+1?"), "Q: 1+1?\nA:");
         assert_eq!(stop_at(&template, "2 Q: 3 User: 4"), Some(2));
@@ -90,12 +79,7 @@ mod tests {
 
     #[test]
     fn what_follows_the_end_is_no_part_of_the_response() {
-        let template = Template {
-            before: String::new(),
-            after: String::new(),
-            extract: Extract::LastNumber,
-            stop: vec!["c d".into()],
-        };
+        let template = Template { extract: Extract::LastNumber, stop: vec!["c d".into()], ..Template::default() };
         // Ids are letters; 0 ends the text.
         let decode = |ids: &[u32]| {
             ids.iter().map(|id| char::from(b'a' + *id as u8 - 1).to_string()).collect::<Vec<_>>().join(" ")

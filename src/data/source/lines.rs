@@ -7,6 +7,8 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A longer line is a bad line. It bounds the memory that a broken file takes.
 pub(super) const LONGEST_LINE: u64 = 64 << 20;
@@ -19,9 +21,11 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub fn open(path: &Path) -> Result<Lines, SourceError> {
+    /// `bytes` counts what is read of the file as it lies on disk.
+    pub fn open(path: &Path, bytes: &Arc<AtomicU64>) -> Result<Lines, SourceError> {
         let failed = |source| SourceError::Io { doing: "open", path: path.to_path_buf(), source };
-        let file = BufReader::with_capacity(1 << 18, File::open(path).map_err(failed)?);
+        let file = Counted { file: File::open(path).map_err(failed)?, bytes: bytes.clone() };
+        let file = BufReader::with_capacity(1 << 18, file);
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
         let reader: Box<dyn BufRead> = match ending.as_str() {
             // A gzip file may have several members; all are read.
@@ -30,6 +34,18 @@ impl Lines {
             _ => Box::new(file),
         };
         Ok(Lines { path: path.to_path_buf(), reader, line: 0, buffer: Vec::new() })
+    }
+
+    /// Passes over lines up to and with `line`.
+    pub fn skip_to(&mut self, line: u64) -> Result<(), SourceError> {
+        while self.line < line {
+            match self.reader.skip_until(b'\n') {
+                Ok(0) => break,
+                Ok(_) => self.line += 1,
+                Err(source) => return Err(SourceError::Io { doing: "read", path: self.path.clone(), source }),
+            }
+        }
+        Ok(())
     }
 
     /// The next line that is not blank.
@@ -57,6 +73,19 @@ impl Lines {
                 return Some(Ok(Record { line: self.line, value }));
             }
         }
+    }
+}
+
+struct Counted {
+    file: File,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.bytes.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
     }
 }
 

@@ -21,9 +21,12 @@ pub use format::Format;
 use crate::recipe::Key;
 use crate::recipe::corpus::{BadLines, Render};
 use format::Rendering;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A text corpus that can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -80,8 +83,33 @@ impl Source {
 
     /// All documents, from the first.
     pub fn documents(&self) -> Documents<'_> {
-        Documents { source: self, file: 0, records: None, documents: 0, skipped: 0, done: false }
+        self.documents_after(Position::default())
     }
+
+    /// The documents after a position that [`Documents::position`] told.
+    pub fn documents_after(&self, at: Position) -> Documents<'_> {
+        let before = self.files[..at.file.min(self.files.len())].iter();
+        let before = before.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
+        Documents { source: self, at, records: None, bytes: Arc::new(AtomicU64::new(before)), done: false }
+    }
+
+    /// Bytes of all files, as they lie on disk.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+    }
+}
+
+/// Right behind a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// Index of the file.
+    pub file: usize,
+    /// Its line (or row).
+    pub line: u64,
+    /// Documents so far.
+    pub documents: u64,
+    /// Bad lines skipped so far.
+    pub skipped: u64,
 }
 
 /// One record of a file, or why it is none.
@@ -97,12 +125,21 @@ enum Records {
 }
 
 impl Records {
-    fn open(path: &Path, rendering: &Rendering) -> Result<Records, SourceError> {
+    /// Opens a file behind one of its lines.
+    fn open(path: &Path, rendering: &Rendering, line: u64, bytes: &Arc<AtomicU64>) -> Result<Records, SourceError> {
         if path.extension().is_none_or(|extension| extension != "parquet") {
-            return Ok(Records::Lines(lines::Lines::open(path)?));
+            let mut lines = lines::Lines::open(path, bytes)?;
+            lines.skip_to(line)?;
+            return Ok(Records::Lines(lines));
         }
         #[cfg(feature = "parquet")]
-        return Ok(Records::Table(Box::new(table::Table::open(path, &rendering.columns())?)));
+        {
+            let mut table = table::Table::open(path, &rendering.columns())?;
+            for _ in 0..line {
+                table.next().transpose()?;
+            }
+            return Ok(Records::Table(Box::new(table)));
+        }
         #[cfg(not(feature = "parquet"))]
         {
             let _ = rendering;
@@ -123,51 +160,63 @@ impl Records {
 /// Iterates over documents; ends after the first error.
 pub struct Documents<'a> {
     source: &'a Source,
-    file: usize,
+    at: Position,
     records: Option<Records>,
-    documents: u64,
-    skipped: u64,
+    /// Bytes read of files, in this process.
+    bytes: Arc<AtomicU64>,
     done: bool,
 }
 
 impl Documents<'_> {
     /// Documents so far.
     pub fn documents(&self) -> u64 {
-        self.documents
+        self.at.documents
     }
 
     /// Bad lines skipped so far.
     pub fn skipped(&self) -> u64 {
-        self.skipped
+        self.at.skipped
+    }
+
+    /// Right behind the last document.
+    pub fn position(&self) -> Position {
+        self.at
+    }
+
+    /// Bytes read so far, as the files lie on disk; those of files before the first are counted whole.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     fn advance(&mut self) -> Result<Option<Document>, SourceError> {
         loop {
-            let Some(path) = self.source.files.get(self.file) else {
-                return match self.documents {
+            let Some(path) = self.source.files.get(self.at.file) else {
+                return match self.at.documents {
                     0 => Err(SourceError::Empty {
                         files: self.source.files.len(),
                         first: self.source.files[0].clone(),
-                        skipped: self.skipped,
+                        skipped: self.at.skipped,
                     }),
                     _ => Ok(None),
                 };
             };
             let records = match &mut self.records {
                 Some(records) => records,
-                none => none.insert(Records::open(path, &self.source.rendering)?),
+                none => none.insert(Records::open(path, &self.source.rendering, self.at.line, &self.bytes)?),
             };
             let Some(record) = records.next().transpose()? else {
                 self.records = None;
-                self.file += 1;
+                self.at.file += 1;
+                self.at.line = 0;
                 continue;
             };
+            self.at.line = record.line;
             match (record.value.and_then(|value| self.source.rendering.text(&value)), self.source.bad_lines) {
                 (Ok(text), _) => {
-                    self.documents += 1;
-                    return Ok(Some(Document { text, file: self.file, line: record.line }));
+                    self.at.documents += 1;
+                    return Ok(Some(Document { text, file: self.at.file, line: record.line }));
                 }
-                (Err(_), BadLines::Skip) => self.skipped += 1,
+                (Err(_), BadLines::Skip) => self.at.skipped += 1,
                 (Err(reason), BadLines::Fail) => {
                     return Err(SourceError::BadLine { path: path.clone(), line: record.line, reason });
                 }

@@ -32,6 +32,6 @@ pub fn template(name: &str) -> Result<Template, WorldError> {
         before: before.to_string(),
         after: after.to_string(),
         extract: Extract::LastAnswerIs,
-        stop: Vec::new(),
+        ..Template::default()
     })
 }

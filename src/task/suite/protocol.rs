@@ -19,7 +19,7 @@ pub const RL_SUITES: [Suite; 4] = [Suite::Math500, Suite::Gsm8k, Suite::Olympiad
 /// Few-shot, greedy, one answer an item (the paper's §3.1). `content` is the digest of the benchmark's file.
 pub fn base_protocol(suite: Suite, shots: usize, content: Key) -> Result<EvalProtocol, SuiteError> {
     Ok(EvalProtocol {
-        benchmarks: vec![Benchmark { name: suite.name().to_string(), items: Items::Dataset { content } }],
+        benchmarks: vec![Benchmark { name: suite.name().to_string(), items: Items::Dataset { content, limit: None } }],
         template: suite.template(shots)?,
         max_new_tokens: BASE_MAX_NEW_TOKENS,
         samples: 0,
@@ -34,7 +34,7 @@ pub fn base_protocol(suite: Suite, shots: usize, content: Key) -> Result<EvalPro
 pub fn rl_protocol(template: Template, max_new_tokens: usize, contents: &[(Suite, Key)]) -> EvalProtocol {
     let benchmark = |&(suite, content): &(Suite, Key)| Benchmark {
         name: suite.name().to_string(),
-        items: Items::Dataset { content },
+        items: Items::Dataset { content, limit: None },
     };
     EvalProtocol {
         benchmarks: contents.iter().map(benchmark).collect(),

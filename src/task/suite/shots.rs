@@ -71,7 +71,8 @@ impl Suite {
         }
         before.push_str(ask);
         let stop = format!("\n{}", ask.trim_end());
-        Ok(Template { before, after: answer.to_string(), extract: style.extract(), stop: vec![stop] })
+        let (after, extract) = (answer.to_string(), style.extract());
+        Ok(Template { before, after, extract, stop: vec![stop], ..Template::default() })
     }
 
     /// What a model that follows the examples writes after the prompt.
