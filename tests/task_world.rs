@@ -14,7 +14,7 @@ fn solutions(format: Solution) -> Vec<String> {
         doubles: 0.1,
         corpus_difficulty: vec![0.4, 0.3, 0.3],
     };
-    let style = Style::Qa(Qa { format, prompt: "plain".into() });
+    let style = Style::Qa(Qa { format, prompt: "plain".into(), wrong: 0.0, omitted: 0.0 });
     let corpus = WorldCorpus { world, tokens: Tokens(20_000), stream: 7, style };
     world::texts(&corpus).unwrap().take(200).collect()
 }
@@ -27,7 +27,7 @@ fn every_gold_solution_scores_through_its_own_template() {
         extract: Extract::LastAnswerIs,
         ..Template::default()
     };
-    for format in [Solution::Short, Solution::Long { error: 0.5, ramble: 0.5 }] {
+    for format in [Solution::Short, Solution::Long { error: 0.5, ramble: 0.5, recheck: 0.0 }] {
         for text in solutions(format.clone()) {
             let question = text.strip_prefix("question : ").unwrap().split(" answer :").next().unwrap();
             let response = text.strip_prefix(&render(&template, question)).unwrap();

@@ -40,7 +40,7 @@ fn shards(style: Style, tokens: u64) -> Shards {
 }
 
 fn corpora() -> Vec<Shards> {
-    let qa = Style::Qa(Qa { format: Solution::Short, prompt: "plain".to_string() });
+    let qa = Style::Qa(Qa { format: Solution::Short, prompt: "plain".to_string(), wrong: 0.0, omitted: 0.0 });
     vec![shards(Style::Web(WEB), 8_000), shards(qa, 4_000)]
 }
 

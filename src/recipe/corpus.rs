@@ -68,6 +68,17 @@ pub struct Qa {
     pub format: Solution,
     /// Prompt format of the pair; see [`crate::recipe::Template`].
     pub prompt: String,
+    /// A short solution's result is replaced by a random number, and so is the answer if it was the last.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub wrong: f64,
+    /// A step of a short solution is left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub omitted: f64,
+}
+
+/// Knobs that came later are absent from recipes that do not use them, whose keys so stay what they were.
+fn is_zero(knob: &f64) -> bool {
+    *knob == 0.0
 }
 
 /// How a solution is written out.
@@ -82,6 +93,9 @@ pub enum Solution {
         error: f64,
         /// A finished event is gone through once more.
         ramble: f64,
+        /// After its answer, the whole is gone through and answered once more.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        recheck: f64,
     },
 }
 

@@ -17,10 +17,9 @@ const PLAIN: Unit = Unit { percent: false, value: "", difference: "", decimals: 
 
 impl Unit {
     pub fn of(metric: &str) -> Unit {
-        match base(metric) {
+        match base(metric).trim_end_matches("_sampled") {
             m if m.starts_with("pass@") => SHARE,
-            "accuracy" | "accuracy_sampled" | "truncated" | "clip_fraction" | "correct" | "wrong" | "no_answer"
-            | "gave_up" => SHARE,
+            "accuracy" | "truncated" | "clip_fraction" | "correct" | "wrong" | "no_answer" | "gave_up" => SHARE,
             "response_length" | "response_length_all" => TOKENS,
             _ => PLAIN,
         }
@@ -39,9 +38,12 @@ pub fn base(metric: &str) -> &str {
 
 /// The metric in words, capitalised, without stage and benchmark.
 pub fn title(metric: &str) -> String {
-    match base(metric) {
+    let base = base(metric);
+    if let Some(greedy) = base.strip_suffix("_sampled") {
+        return title(greedy) + ", sampled";
+    }
+    match base {
         "accuracy" => "Accuracy".into(),
-        "accuracy_sampled" => "Accuracy, sampled".into(),
         "response_length" => "Response length, correct".into(),
         "response_length_all" => "Response length, all".into(),
         "truncated" => "Truncated responses".into(),
@@ -101,6 +103,8 @@ mod tests {
         assert_eq!(phrase("gain.accuracy_sampled/all"), "accuracy, sampled, gain by RL");
         assert_eq!(phrase("stable.response_length/gsm8k"), "response length, correct on GSM8K after stage stable");
         assert_eq!(title("rl.grad_norm"), "Grad norm");
+        assert_eq!(title("rl.truncated_sampled/all"), "Truncated responses, sampled");
+        assert_eq!(Unit::of("rl.response_length_sampled/all"), Unit::of("rl.response_length/all"));
         assert!(Unit::of("rl.accuracy/all").percent && Unit::of("pass@8").percent && !Unit::of("rl.entropy").percent);
     }
 }

@@ -301,8 +301,9 @@ fn read_qa(node: &Node, mistakes: &mut Mistakes) -> Option<Qa> {
                 let mut fields = Fields::of(node, "solution `long`", m)?;
                 let error = fields.or("error", 0.0, reader::share);
                 let ramble = fields.or("ramble", 0.0, reader::share);
+                let recheck = fields.or("recheck", 0.0, reader::share);
                 fields.finish();
-                Some(Solution::Long { error, ramble })
+                Some(Solution::Long { error, ramble, recheck })
             });
             fields.finish();
             long
@@ -311,8 +312,13 @@ fn read_qa(node: &Node, mistakes: &mut Mistakes) -> Option<Qa> {
     let prompt = fields.or("prompt", "plain", |node, m| {
         reader::choice(&[("plain", "plain"), ("chat", "chat"), ("inst", "inst")], node, m)
     });
+    let wrong = fields.or("wrong", 0.0, reader::share);
+    let omitted = fields.or("omitted", 0.0, reader::share);
     fields.finish();
-    Some(Qa { format: format?, prompt: prompt.to_string() })
+    if matches!(format, Some(Solution::Long { .. })) && wrong + omitted > 0.0 {
+        mistakes.add(&node.at, "`wrong` and `omitted` are knobs of short solutions; long ones have `error`");
+    }
+    Some(Qa { format: format?, prompt: prompt.to_string(), wrong, omitted })
 }
 
 fn read_text(node: &Node, what: &str, root: &Root, mistakes: &mut Mistakes) -> Option<TextBinding> {

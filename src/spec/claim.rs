@@ -76,8 +76,16 @@ pub struct PaperClaim {
 }
 
 /// Metrics that every benchmark has.
-const OF_BENCHMARKS: [&str; 5] =
-    ["accuracy", "accuracy_sampled", "response_length", "response_length_all", "truncated"];
+const OF_BENCHMARKS: [&str; 8] = [
+    "accuracy",
+    "accuracy_sampled",
+    "response_length",
+    "response_length_sampled",
+    "response_length_all",
+    "response_length_all_sampled",
+    "truncated",
+    "truncated_sampled",
+];
 /// Metrics of training stages.
 const OF_TRAINING: [&str; 2] = ["loss", "tokens"];
 /// Metrics of RL besides those of benchmarks.

@@ -23,7 +23,7 @@ pub use problem::held_out;
 pub use prompt::{FORMATS, format, template};
 
 use super::tokenizer::Tokenizer;
-use crate::recipe::corpus::{Qa, Style, WorldCorpus};
+use crate::recipe::corpus::{Style, WorldCorpus};
 use crate::recipe::world::Split;
 use crate::recipe::{ProblemSet, Rng, Seed, World};
 use problem::Story;
@@ -186,10 +186,13 @@ fn check_style(style: &Style) -> Result<(), WorldError> {
     match style {
         Style::General | Style::Echo | Style::Instruction => Ok(()),
         Style::Qa(qa) => {
-            if let crate::recipe::corpus::Solution::Long { error, ramble } = qa.format {
+            if let crate::recipe::corpus::Solution::Long { error, ramble, recheck } = qa.format {
+                check_probability("recheck", recheck, 1.0)?;
                 check_probability("error", error, 1.0)?;
                 check_probability("ramble", ramble, 1.0)?;
             }
+            check_probability("wrong", qa.wrong, 1.0)?;
+            check_probability("omitted", qa.omitted, 1.0)?;
             format(&qa.prompt).map(|_| ())
         }
         Style::Web(web) => {
@@ -215,11 +218,11 @@ fn text(world: &World, style: &Style, rng: &mut Rng) -> String {
         Style::Echo => general::echo(world, rng),
         Style::Web(knobs) => web::page(world, knobs, rng),
         Style::Instruction => instruction::instruction(world, rng),
-        Style::Qa(Qa { format: solution, prompt }) => {
-            let (before, after) = format(prompt).expect("checked");
+        Style::Qa(qa) => {
+            let (before, after) = format(&qa.prompt).expect("checked");
             let difficulty = rng.weighted(&world.corpus_difficulty) + 1;
             let story = Story::draw(world, Split::Training, difficulty, rng);
-            format!("{before}{}{after} {}", story.question(), solution::solution(world, &story, solution, rng))
+            format!("{before}{}{after} {}", story.question(), solution::solution(world, &story, qa, rng))
         }
     }
 }

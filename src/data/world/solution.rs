@@ -5,32 +5,57 @@
 
 use super::problem::{Change, Event, Op, Story};
 use super::vocabulary::LABELS;
-use crate::recipe::corpus::Solution;
+use crate::recipe::corpus::{Qa, Solution};
 use crate::recipe::{Rng, World};
 
-/// A finished event is gone through at most this often again, so that a probability of 1 still ends.
+/// An event, or the whole, is gone through at most this often again, so that a probability of 1 still ends.
 const MAX_RAMBLES: usize = 8;
 
-/// The solution in a format.
-pub fn solution(world: &World, story: &Story, format: &Solution, rng: &mut Rng) -> String {
-    match *format {
-        Solution::Short => short(story),
-        Solution::Long { error, ramble } => long(world, story, error, ramble, rng),
+/// The solution of a pair.
+pub fn solution(world: &World, story: &Story, qa: &Qa, rng: &mut Rng) -> String {
+    match qa.format {
+        Solution::Short => careless(world, story, qa, rng),
+        Solution::Long { error, ramble, recheck } => {
+            let mut text = long(world, story, error, ramble, rng);
+            for _ in 0..MAX_RAMBLES {
+                if !rng.chance(recheck) {
+                    break;
+                }
+                text.push_str(&format!(" wait check again . {}", long(world, story, error, ramble, rng)));
+            }
+            text
+        }
     }
+}
+
+/// A short solution that nobody checked: steps are missing, results misprinted. As on a web page, the step after a wrong
+/// one starts from the true value; the answer is what the last step says.
+fn careless(world: &World, story: &Story, qa: &Qa, rng: &mut Rng) -> String {
+    let mut parts = Vec::new();
+    let mut answer = story.answer();
+    for (index, event) in story.events.iter().enumerate() {
+        let wrong = rng.chance(qa.wrong);
+        answer = if wrong { rng.range(0, world.max_number as i64) as u8 } else { event.after() };
+        if !rng.chance(qa.omitted) {
+            parts.push(step(story, index, answer));
+        }
+    }
+    parts.push(format!("answer is {answer} ."));
+    parts.join(" ")
 }
 
 /// `first 5 + 4 - 2 = 7 . second … answer is 7 .`; events without labels have no first word.
 pub fn short(story: &Story) -> String {
-    let mut text = String::new();
-    for (index, event) in story.events.iter().enumerate() {
-        if story.labelled {
-            text.push_str(LABELS[index]);
-            text.push(' ');
-        }
-        text.push_str(&format!("{} ", hop(event, event.after())));
-    }
-    text.push_str(&format!("answer is {} .", story.answer()));
-    text
+    let steps = (0..story.events.len()).map(|index| step(story, index, story.events[index].after()));
+    let mut parts: Vec<String> = steps.collect();
+    parts.push(format!("answer is {} .", story.answer()));
+    parts.join(" ")
+}
+
+/// One event of a short solution, with the result that is printed.
+fn step(story: &Story, index: usize, result: u8) -> String {
+    let hop = hop(&story.events[index], result);
+    if story.labelled { format!("{} {hop}", LABELS[index]) } else { hop }
 }
 
 /// One hop over a whole event, with the result that is printed (which web pages get wrong at times): `5 + 4 - 2 = 7 .`

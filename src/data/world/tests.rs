@@ -3,7 +3,7 @@
 use super::problem::{Op, Story, held_out};
 use super::*;
 use crate::recipe::Tokens;
-use crate::recipe::corpus::{Solution, Web};
+use crate::recipe::corpus::{Qa, Solution, Web};
 
 fn sentences() -> World {
     World {
@@ -41,11 +41,11 @@ const BAD: Web = Web {
 };
 
 fn qa(format: Solution) -> Style {
-    Style::Qa(Qa { format, prompt: "plain".to_string() })
+    Style::Qa(Qa { format, prompt: "plain".to_string(), wrong: 0.0, omitted: 0.0 })
 }
 
 fn styles() -> Vec<Style> {
-    let long = Solution::Long { error: 0.15, ramble: 0.1 };
+    let long = Solution::Long { error: 0.15, ramble: 0.1, recheck: 0.0 };
     vec![
         Style::General,
         Style::Echo,
@@ -166,11 +166,39 @@ fn good_pages_and_solutions_hold_no_false_equation_and_bad_pages_do() {
         };
         assert_eq!(share_false(Style::Web(GOOD)), 0.0);
         assert_eq!(share_false(qa(Solution::Short)), 0.0);
-        assert_eq!(share_false(qa(Solution::Long { error: 0.0, ramble: 0.5 })), 0.0);
+        assert_eq!(share_false(qa(Solution::Long { error: 0.0, ramble: 0.5, recheck: 0.0 })), 0.0);
         let bad = share_false(Style::Web(BAD));
         assert!((0.08..0.2).contains(&bad), "{bad}");
-        assert!(share_false(qa(Solution::Long { error: 0.3, ramble: 0.0 })) > 0.02);
+        assert!(share_false(qa(Solution::Long { error: 0.3, ramble: 0.0, recheck: 0.0 })) > 0.02);
     }
+}
+
+#[test]
+fn unchecked_pairs_err_and_skip_as_often_as_they_are_told_to() {
+    let pairs = |wrong: f64, omitted: f64| -> Vec<String> {
+        let style = Style::Qa(Qa { format: Solution::Short, prompt: "plain".to_string(), wrong, omitted });
+        texts(&corpus(labelled(), style)).unwrap().take(400).collect()
+    };
+    let equations_of = |pairs: &[String]| pairs.iter().flat_map(|text| equations(text)).collect::<Vec<_>>();
+    let whole = equations_of(&pairs(0.0, 0.0));
+    let wrong = equations_of(&pairs(0.3, 0.0));
+    let share = wrong.iter().filter(|(_, right)| !right).count() as f64 / wrong.len() as f64;
+    assert!((0.22..0.32).contains(&share), "{share}");
+    let skipped = 1.0 - equations_of(&pairs(0.0, 0.3)).len() as f64 / whole.len() as f64;
+    assert!((0.24..0.36).contains(&skipped), "{skipped}");
+    let end = |text: &String| text.rsplit_once("answer is").unwrap().1.to_string();
+    let right: Vec<String> = pairs(0.0, 0.3).iter().map(end).collect();
+    assert_eq!(right, pairs(0.0, 0.0).iter().map(end).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_recheck_answers_once_more() {
+    let long = |recheck| qa(Solution::Long { error: 0.0, ramble: 0.0, recheck });
+    let answers = |text: &String| text.matches("answer is").count();
+    let texts = |recheck| texts(&corpus(labelled(), long(recheck))).unwrap().take(400).collect::<Vec<_>>();
+    assert!(texts(0.0).iter().all(|text| answers(text) == 1));
+    let mean = texts(0.5).iter().map(answers).sum::<usize>() as f64 / 400.0;
+    assert!((1.8..2.2).contains(&mean), "{mean}");
 }
 
 #[test]
@@ -179,7 +207,7 @@ fn short_and_long_solutions_of_a_stream_end_with_the_same_answer() {
         let texts = texts(&corpus(labelled(), qa(format))).unwrap().take(100);
         texts.map(|text| text.rsplit_once("answer is").unwrap().1.to_string()).collect()
     };
-    assert_eq!(ends(Solution::Short), ends(Solution::Long { error: 0.3, ramble: 0.3 }));
+    assert_eq!(ends(Solution::Short), ends(Solution::Long { error: 0.3, ramble: 0.3, recheck: 0.0 }));
 }
 
 #[test]
