@@ -1,6 +1,6 @@
 //! `ablate score`: one verdict a line, in order, whatever the lines are.
 
-use ablate::task::score::{Tally, final_answer, score_lines};
+use ablate::task::score::{Tally, score_lines};
 use serde_json::Value;
 
 fn score(input: &[u8]) -> (Vec<Value>, Tally) {
@@ -45,24 +45,4 @@ fn broken_lines_are_reported_where_they_stand() {
     }
     assert!(lines[2]["error"].as_str().unwrap().contains("UTF-8"));
     assert!(lines[4]["error"].as_str().unwrap().contains("`response`"));
-}
-
-#[test]
-fn answers_are_found_where_people_mark_them() {
-    for (response, answer) in [
-        ("first \\boxed{1}, then $\\boxed{\\frac{1}{2}}$.", "\\frac{1}{2}"),
-        ("\\boxed{\\{1, 2\\}}", "\\{1, 2\\}"),
-        ("\\boxed{1", "1"),
-        ("\\boxed 5 apples", "5"),
-        ("Final Answer: The final answer is $3$. I hope it is correct.", "$3$"),
-        ("The answer is 1. No, the answer is 0.5.", "0.5"),
-        ("The answer is: $x = 2$\nDone.", "$x = 2$"),
-        ("so\n#### 1,234", "1,234"),
-        (" 1/2 ", "1/2"),
-        ("line one\nso it is 3 or -4.5 then", "-4.5"),
-    ] {
-        assert_eq!(final_answer(response), Some(answer), "{response}");
-    }
-    assert_eq!(final_answer("no\nanswer"), None);
-    assert_eq!(final_answer("  "), None);
 }

@@ -163,3 +163,20 @@ fn no_example_is_a_benchmark_item() {
         println!("{suite}: {} items looked for, {} too short", found.items, found.unchecked.len());
     }
 }
+
+#[test]
+fn a_files_name_says_which_suite_it_is() {
+    for (name, suite) in [
+        ("gsm8k.jsonl", Some(Suite::Gsm8k)),
+        ("data/GSM8K-test.jsonl", Some(Suite::Gsm8k)),
+        ("math500.jsonl", Some(Suite::Math500)),
+        ("math-500_dev.jsonl.gz", Some(Suite::Math500)),
+        ("math.jsonl", Some(Suite::Math)),
+        ("math_test.jsonl", Some(Suite::Math)),
+        ("math_sat.jsonl", Some(Suite::MathSat)),
+        ("mathematics.jsonl", None),
+        ("mine.jsonl", None),
+    ] {
+        assert_eq!(Suite::of_file(std::path::Path::new(name)), suite, "{name}");
+    }
+}

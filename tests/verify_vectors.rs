@@ -1,6 +1,7 @@
 //! Agreement with Math-Verify. Every disagreement is listed, with who is right, in `verify_disagreements.md`.
 
-use ablate::task::score::final_answer;
+use ablate::recipe::template::Extract;
+use ablate::task::extract;
 use ablate::task::verdict::Verdict;
 use ablate::task::verify::{GoldError, check_gold, equal};
 use serde_json::Value;
@@ -16,7 +17,7 @@ fn vectors_agree_with_the_peer() {
     let mut differing = Vec::new();
     for v in &vectors {
         let (gold, response) = (v["gold"].as_str().unwrap(), v["response"].as_str().unwrap());
-        let answer = final_answer(response).unwrap_or("");
+        let answer = extract(response, Extract::FinalAnswer).unwrap_or("");
         let (verdict, rule) = equal(gold, answer);
         assert_ne!(verdict, Verdict::GaveUp, "{gold} | {answer}");
         if (verdict == Verdict::Correct) != v["math_verify"].as_bool().unwrap() {

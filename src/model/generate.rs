@@ -43,8 +43,17 @@ pub struct Sampling {
 pub enum StopReason {
     /// The end token was drawn.
     Eos,
-    /// The longest length was reached.
+    /// The longest length was reached, or the caller said that it ends.
     Length,
+}
+
+/// Somebody who looks on while completions are drawn.
+pub struct Watch<'a> {
+    /// Whether a completion ends with its newest token (a stop string, say), besides at the end token. Asked after every
+    /// token, of all tokens so far.
+    pub ends: &'a (dyn Fn(&[u32]) -> bool + Sync),
+    /// Completions as they are done: which prompt, its first sample among them, and they. In no order.
+    pub done: &'a (dyn Fn(usize, usize, &[Completion]) + Sync),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -70,13 +79,28 @@ pub fn generate(
     draw: &(dyn Fn(usize, usize) -> Rng + Sync),
     threads: usize,
 ) -> Vec<Vec<Completion>> {
-    let samples = prompts.iter().map(|prompt| prompt.samples).sum::<usize>();
+    let watch = Watch { ends: &|_| false, done: &|_, _, _| {} };
+    generate_watched(decoder, prompts, sampling, draw, threads, threads.max(1) * TOGETHER, &watch)
+}
+
+/// As [`generate`], with at most `live` sequences at once in all threads (a matter of memory and speed alone), and with
+/// somebody who looks on.
+pub fn generate_watched(
+    decoder: &Decoder,
+    prompts: &[Prompt],
+    sampling: &Sampling,
+    draw: &(dyn Fn(usize, usize) -> Rng + Sync),
+    threads: usize,
+    live: usize,
+    watch: &Watch,
+) -> Vec<Vec<Completion>> {
+    let samples = prompts.iter().map(|prompt| prompt.samples).sum::<usize>().min(live);
     let together = samples.div_ceil(threads.max(1)).clamp(1, TOGETHER);
     let jobs = jobs(prompts, together);
     let next = AtomicUsize::new(0);
     let done: Vec<Mutex<Vec<Completion>>> = jobs.iter().map(|_| Mutex::default()).collect();
     let work = || {
-        let mut live = Live::new(decoder, sampling);
+        let mut live = Live::new(decoder, sampling, watch.ends);
         loop {
             while live.is_empty()
                 || live.rows() + jobs.get(next.load(Ordering::Relaxed)).map_or(0, Job::len) <= together
@@ -86,6 +110,8 @@ pub fn generate(
                 live.admit(index, &prompts[job.prompt].ids, job.samples.clone().map(|sample| draw(job.prompt, sample)));
             }
             for (index, completions) in live.take_finished() {
+                let job = &jobs[index];
+                (watch.done)(job.prompt, job.samples.start, &completions);
                 *done[index].lock().expect("no job panicked") = completions;
             }
             if live.is_empty() && next.load(Ordering::Relaxed) >= jobs.len() {
@@ -156,6 +182,7 @@ struct Family {
 struct Live<'a> {
     decoder: &'a Decoder,
     sampling: &'a Sampling,
+    ends: &'a (dyn Fn(&[u32]) -> bool + Sync),
     families: Vec<Family>,
     /// New tokens that a slot has room for.
     capacity: usize,
@@ -179,10 +206,11 @@ struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    fn new(decoder: &'a Decoder, sampling: &'a Sampling) -> Live<'a> {
+    fn new(decoder: &'a Decoder, sampling: &'a Sampling, ends: &'a (dyn Fn(&[u32]) -> bool + Sync)) -> Live<'a> {
         Live {
             decoder,
             sampling,
+            ends,
             families: vec![],
             capacity: sampling.max_new.next_multiple_of(PANEL),
             keys: vec![],
@@ -260,7 +288,8 @@ impl<'a> Live<'a> {
     fn retire(&mut self) {
         for family in &mut self.families {
             let ended = |s: &Sequence| {
-                s.completion.stop == StopReason::Eos || s.completion.tokens.len() >= self.sampling.max_new
+                let tokens = &s.completion.tokens;
+                s.completion.stop == StopReason::Eos || tokens.len() >= self.sampling.max_new || (self.ends)(tokens)
             };
             for sequence in family.live.extract_if(.., |sequence| ended(sequence)) {
                 self.free.push(sequence.slot);
@@ -458,6 +487,37 @@ mod tests {
         let prompts = [prompt(3, 5), prompt(20, 0), prompt(1, 1), prompt(33, 70)];
         let draw = |prompt: usize, sample: usize| Seed(2).stream("test").at(&[prompt as u64, sample as u64]);
         generate(decoder, &prompts, sampling, &draw, threads)
+    }
+
+    #[test]
+    fn whoever_looks_on_can_end_a_completion_and_sees_each_once() {
+        let decoder = decoder(Architecture::Llama);
+        let prompts: Vec<Prompt> = (1..6).map(|n| Prompt { ids: vec![n, 2, 3], samples: n as usize % 4 }).collect();
+        let sampling = Sampling { temperature: 1.0, max_new: 12, eos: 0, banned: vec![] };
+        let draw = |prompt: usize, sample: usize| Seed(1).stream("test").at(&[prompt as u64, sample as u64]);
+        let whole = generate(&decoder, &prompts, &sampling, &draw, 1);
+        for (threads, live) in [(1, 1), (2, 3), (1, 100)] {
+            let seen = Mutex::new(vec![vec![None; 4]; prompts.len()]);
+            let done = |prompt: usize, first: usize, completions: &[Completion]| {
+                for (sample, completion) in completions.iter().enumerate() {
+                    let before = seen.lock().unwrap()[prompt][first + sample].replace(completion.clone());
+                    assert_eq!(before, None);
+                }
+            };
+            // Ends after four tokens, or with token 5.
+            let ends = |tokens: &[u32]| tokens.len() == 4 || tokens.last() == Some(&5);
+            let watch = Watch { ends: &ends, done: &done };
+            let cut = generate_watched(&decoder, &prompts, &sampling, &draw, threads, live, &watch);
+            let seen = seen.into_inner().unwrap();
+            for ((cut, whole), seen) in cut.iter().zip(&whole).zip(&seen) {
+                assert_eq!(&seen.iter().flatten().cloned().collect::<Vec<_>>(), cut);
+                for (cut, whole) in cut.iter().zip(whole) {
+                    let length = cut.tokens.len();
+                    assert_eq!(cut.tokens, whole.tokens[..length]);
+                    assert!(length == 4 || length == whole.tokens.len() || cut.tokens.last() == Some(&5));
+                }
+            }
+        }
     }
 
     #[test]

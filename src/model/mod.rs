@@ -30,7 +30,7 @@ pub mod params;
 pub mod weights;
 
 pub use decoder::{Batch, Decoder, NO_TARGET, TokenScores};
-pub use generate::{Completion, Prompt, Sampling, StopReason, generate};
+pub use generate::{Completion, Prompt, Sampling, StopReason, Watch, generate, generate_watched};
 pub use params::{ParamInfo, Params};
 
 /// Why a decoder could not be made, read or written.

@@ -58,6 +58,9 @@ pub enum Extract {
     Minerva,
     /// The last number.
     LastNumber,
+    /// As people mark it: the last box, closed or not; else the sentence after the last `answer is` or `answer:`; else the
+    /// line after `####`; else the whole of a short line; else the last number or fraction.
+    FinalAnswer,
     /// A multiple-choice letter.
     Letter,
 }

@@ -409,6 +409,7 @@ pub fn read_template(node: &Node, what: &str, mistakes: &mut Mistakes) -> Option
         ("hashes", Extract::Hashes),
         ("minerva", Extract::Minerva),
         ("last-number", Extract::LastNumber),
+        ("final-answer", Extract::FinalAnswer),
         ("letter", Extract::Letter),
     ];
     let mut fields = Fields::of(node, what, mistakes)?;

@@ -21,6 +21,7 @@ pub fn extract(response: &str, rule: Extract) -> Option<&str> {
             .or_else(|| last_number(response)),
         Extract::LastNumber => last_number(response),
         Extract::Letter => letter(response),
+        Extract::FinalAnswer => marked(response),
     };
     found.map(str::trim).filter(|answer| !answer.is_empty())
 }
@@ -28,6 +29,11 @@ pub fn extract(response: &str, rule: Extract) -> Option<&str> {
 /// What the last `\boxed{…}` or `\fbox{…}` holds. A box that is never closed is passed over; without braces, as in
 /// `\boxed 5$`, the box holds the next word.
 fn last_boxed(text: &str) -> Option<&str> {
+    boxed(text, false)
+}
+
+/// The same; with `unclosed`, a box whose brace never closes holds the rest.
+fn boxed(text: &str, unclosed: bool) -> Option<&str> {
     let mut end = text.len();
     while let Some(start) = text[..end].rfind('\\') {
         end = start;
@@ -36,7 +42,7 @@ fn last_boxed(text: &str) -> Option<&str> {
         let rest = &text[start + name.len()..];
         let content = rest.trim_start();
         let held = match content.strip_prefix('{') {
-            Some(inner) => balanced(inner),
+            Some(inner) => balanced(inner).or(unclosed.then_some(inner)),
             // `\boxedfoo` is another command, and `\boxed` at the very end holds nothing.
             None if rest.len() == content.len() => None,
             None => Some(&content[..content.find(|c: char| c.is_whitespace() || c == '$').unwrap_or(content.len())]),
@@ -106,6 +112,55 @@ fn last_answer_is(text: &str) -> Option<&str> {
     let math = line.strip_prefix('$').and_then(|inner| Some(&line[..inner.find('$')? + 2]));
     let sentence = math.unwrap_or_else(|| &line[..line.find(". ").unwrap_or(line.len())]);
     unwrapped(sentence)
+}
+
+/// Longest response that is taken for an answer by itself, in bytes.
+const SHORT: usize = 120;
+
+/// The answer wherever people mark one. A box whose brace is missing still marks it here: the verdict is about a pair that
+/// somebody brings, not about a policy that must learn to close its boxes.
+fn marked(text: &str) -> Option<&str> {
+    if let Some(held) = boxed(text, true) {
+        return Some(held);
+    }
+    // Lower case has the same length, so places are the same.
+    let lower = text.to_ascii_lowercase();
+    for mark in ["answer is", "answer:"] {
+        if let Some(at) = lower.rfind(mark) {
+            return sentence(text[at + mark.len()..].trim_start_matches(['*', ':']).trim_start());
+        }
+    }
+    if let Some(line) = after_hashes(text) {
+        return Some(line);
+    }
+    let whole = text.trim();
+    if whole.len() <= SHORT && !whole.contains('\n') { Some(whole) } else { last_fraction(text) }
+}
+
+/// The answer in a sentence that begins with it: the mathematics, if no more follows, else up to the full stop.
+fn sentence(text: &str) -> Option<&str> {
+    let line = text.lines().next()?;
+    let mut dollars = false;
+    let stop = line.char_indices().find(|&(at, c)| {
+        dollars ^= c == '$';
+        let after = &line[at + c.len_utf8()..];
+        c == '.' && !dollars && (after.starts_with(' ') || after.starts_with("**"))
+    });
+    let sentence = &line[..stop.map_or(line.len(), |(at, _)| at)];
+    let sentence = sentence.trim().trim_matches('*');
+    let math = sentence.strip_prefix('$').and_then(|inner| Some(&sentence[..inner.find('$')? + 2]));
+    unwrapped(math.filter(|math| math.len() > 2 && !sentence[math.len()..].contains('$')).unwrap_or(sentence))
+}
+
+/// The last number, with the number it divides: `-3/4`.
+fn last_fraction(text: &str) -> Option<&str> {
+    let below = last_number(text)?;
+    let end = below.as_ptr() as usize - text.as_ptr() as usize + below.len();
+    let above = text[..end - below.len()].strip_suffix('/').and_then(last_number);
+    match above.filter(|above| text[..end - below.len() - 1].ends_with(above)) {
+        Some(above) => Some(&text[end - below.len() - 1 - above.len()..end]),
+        None => Some(below),
+    }
 }
 
 /// Without a full stop at the end and without the dollars around the whole; none if nothing is left.
@@ -315,6 +370,37 @@ mod tests {
     }
 
     #[test]
+    fn answers_are_found_where_people_mark_them() {
+        check(
+            Extract::FinalAnswer,
+            &[
+                (r"first \boxed{1}, then $\boxed{\frac{1}{2}}$.", Some(r"\frac{1}{2}")),
+                (r"\boxed{\{1, 2\}}", Some(r"\{1, 2\}")),
+                (r"\boxed{1", Some("1")),
+                (r"\boxed 5 apples", Some("5")),
+                ("Final Answer: The final answer is $3$. I hope it is correct.", Some("3")),
+                ("The answer is 1. No, the answer is 0.5.", Some("0.5")),
+                ("The answer is 5. This is because 7 < 9.", Some("5")),
+                ("The answer is: $x = 2$\nDone.", Some("x = 2")),
+                ("The answer is $x=1$ and $y=2$.", Some("$x=1$ and $y=2$")),
+                ("The answer is $5$ because 2+3.", Some("5")),
+                ("The answer is $\\$5$.", Some("$\\$5$")),
+                ("**Answer:** 12", Some("12")),
+                ("Answer:\n\n7", Some("7")),
+                ("so\n#### 1,234", Some("1,234")),
+                (" 1/2 ", Some("1/2")),
+                ("x^2 + 1", Some("x^2 + 1")),
+                ("line one\nso it is 3 or -4.5 then", Some("-4.5")),
+                ("line one\nso it is -3/4 then", Some("-3/4")),
+                ("line one\n3/x/4", Some("4")),
+                ("no\nanswer", None),
+                ("The answer is", None),
+                ("  ", None),
+            ],
+        );
+    }
+
+    #[test]
     fn no_text_makes_a_rule_panic() {
         let pieces = [
             "\\boxed",
@@ -333,6 +419,8 @@ mod tests {
             "I hope",
             "final answer is",
             "\\",
+            "/",
+            "\n",
         ];
         let mut rng = crate::recipe::Seed(0).stream("test").at(&[]);
         for _ in 0..20_000 {
@@ -344,6 +432,7 @@ mod tests {
                 Extract::Minerva,
                 Extract::LastNumber,
                 Extract::Letter,
+                Extract::FinalAnswer,
             ] {
                 assert_ne!(extract(&text, rule), Some(""), "{text}");
             }

@@ -22,15 +22,20 @@ pub fn judge(response: &str, gold: &str, rule: Extract) -> Judgement {
     let Some(answer) = extract(response, rule) else {
         return Judgement { verdict: Verdict::NoAnswer, rule: "no-answer", answer: None };
     };
-    let (verdict, rule) = match rule {
+    let (verdict, rule) = compare(gold, answer, rule);
+    Judgement { verdict, rule, answer: Some(answer.to_string()) }
+}
+
+/// Whether an answer that a rule has found equals the gold answer.
+pub(super) fn compare(gold: &str, answer: &str, rule: Extract) -> (Verdict, &'static str) {
+    match rule {
         Extract::LastAnswerIs => (right_if(integer(answer) == integer(gold)), "integer"),
         Extract::Letter => {
             let gold = gold.trim().trim_matches(['(', ')', '.']);
             (right_if(answer.eq_ignore_ascii_case(gold)), "letter")
         }
         _ => verify::equal(gold, answer),
-    };
-    Judgement { verdict, rule, answer: Some(answer.to_string()) }
+    }
 }
 
 fn right_if(equal: bool) -> Verdict {

@@ -4,6 +4,7 @@
 //! else in the other. Nothing here knows a tensor or a tokenizer: responses are text.
 
 pub mod extract;
+pub mod grader;
 pub mod judge;
 pub mod problem;
 pub mod score;
@@ -13,6 +14,7 @@ pub mod verdict;
 pub mod verify;
 
 pub use extract::extract;
+pub use grader::Grader;
 pub use judge::{Judgement, judge};
 pub use problem::Problem;
 pub use suite::Suite;

@@ -14,15 +14,20 @@ impl Suite {
         let Some(answer) = self.find(until_next_question(self.style(), response), &problem.gold, authors) else {
             return Judgement { verdict: Verdict::NoAnswer, rule: "no-answer", answer: None };
         };
-        let (verdict, rule) = match self.equality() {
-            Equality::Choice => equality::letter(&problem.gold, &answer, authors),
-            Equality::Number => equality::number_or_expression(&problem.gold, &answer, authors),
-            Equality::Option => equality::option(&problem.question, &problem.gold, &answer, authors),
-            Equality::List => equality::list(&problem.question, &problem.gold, &answer, authors),
-            Equality::Expression => equality::expression(&problem.gold, &answer),
-            Equality::Ocw => equality::ocw(&problem.gold, &answer, authors),
-        };
+        let (verdict, rule) = self.compare(&problem.question, &problem.gold, &answer, authors);
         Judgement { verdict, rule, answer: Some(answer.into_owned()) }
+    }
+
+    /// Whether an extracted answer to a question equals the gold answer.
+    pub(crate) fn compare(self, question: &str, gold: &str, answer: &str, authors: bool) -> (Verdict, &'static str) {
+        match self.equality() {
+            Equality::Choice => equality::letter(gold, answer, authors),
+            Equality::Number => equality::number_or_expression(gold, answer, authors),
+            Equality::Option => equality::option(question, gold, answer, authors),
+            Equality::List => equality::list(question, gold, answer, authors),
+            Equality::Expression => equality::expression(gold, answer),
+            Equality::Ocw => equality::ocw(gold, answer, authors),
+        }
     }
 
     fn find<'a>(self, response: &'a str, gold: &str, authors: bool) -> Option<Cow<'a, str>> {

@@ -6,13 +6,13 @@
 use super::equality::{number, undollared};
 use super::{Equality, Suite};
 use crate::task::{Problem, Verdict, verify};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// A line that is no item, or an item that no answer could satisfy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoldProblem {
     /// Counted from 1.
     pub line: usize,
@@ -41,16 +41,32 @@ pub enum LoadError {
 
 #[derive(Deserialize)]
 struct Line {
+    #[serde(deserialize_with = "text_or_number")]
     id: String,
     question: String,
+    #[serde(deserialize_with = "text_or_number")]
     answer: String,
+}
+
+/// Sources that are not ours write `"answer": 27`.
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::String(text) => Ok(text),
+        serde_json::Value::Number(number) => Ok(number.to_string()),
+        _ => Err(de::Error::custom("`id` and `answer` must be a string or a number")),
+    }
+}
+
+/// The usable problems of a text that belongs to no suite, and what is wrong with the others.
+pub fn read_problems(text: &str) -> (Vec<Problem>, Vec<GoldProblem>) {
+    let defect = |item: &Problem| verify::check_gold(&item.gold).err().map(|error| error.to_string());
+    read(text, |answer| answer.trim().to_string(), defect)
 }
 
 /// The problems of a file that belongs to no suite, as RL prompts do: gold answers as they are written, each of which the
 /// checker of mathematical answers must be able to read.
 pub fn load_problems(path: &Path) -> Result<Vec<Problem>, LoadError> {
-    let defect = |item: &Problem| verify::check_gold(&item.gold).err().map(|error| error.to_string());
-    whole(path, |text| read(text, |answer| answer.trim().to_string(), defect))
+    whole(path, read_problems)
 }
 
 type Items = (Vec<Problem>, Vec<GoldProblem>);

@@ -16,12 +16,15 @@ mod gold;
 mod protocol;
 mod shots;
 
-pub use gold::{GoldProblem, LoadError, load_problems};
-pub use protocol::{BASE_MAX_NEW_TOKENS, BASE_PROTOCOL_SEED, RL_SUITES, base_protocol, rl_protocol};
+pub use gold::{GoldProblem, LoadError, load_problems, read_problems};
+pub use protocol::{
+    BASE_MAX_NEW_TOKENS, BASE_PROTOCOL_SEED, RL_SUITES, RlTemplate, base_protocol, plain_template, rl_protocol,
+};
 pub use shots::Shot;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 /// A benchmark of the paper's evaluation suite.
@@ -138,6 +141,18 @@ impl Suite {
             Suite::MmluStem => "mmlu_stem",
             Suite::Mathqa => "mathqa",
         }
+    }
+
+    /// The suite that a file's name begins with, whatever follows: `gsm8k.jsonl`, `math-500_test.jsonl`, `MATH_SAT.jsonl`.
+    pub fn of_file(path: &Path) -> Option<Suite> {
+        let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+        let stem = path.file_name()?.to_str()?;
+        let stem = stem.split('.').next().unwrap_or(stem);
+        // Whole words, so that `mathematics` is not `math`; the longest name, so that `math_sat` is not either.
+        let words: Vec<&str> =
+            stem.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        let heads = (1..=words.len()).rev().map(|count| plain(&words[..count].concat()));
+        heads.flat_map(|head| Suite::ALL.into_iter().find(|suite| plain(suite.name()) == head)).next()
     }
 
     /// Items of the full set; a file may hold fewer.

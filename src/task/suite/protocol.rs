@@ -5,6 +5,7 @@
 
 use super::{Suite, SuiteError};
 use crate::recipe::eval::{Benchmark, Items};
+use crate::recipe::template::Extract;
 use crate::recipe::{EvalProtocol, Key, Seed, Template};
 
 /// Longest response of the base-model evaluation, in tokens.
@@ -44,5 +45,54 @@ pub fn rl_protocol(template: Template, max_new_tokens: usize, contents: &[(Suite
         temperature: 0.0,
         pass_at: Vec::new(),
         seed: BASE_PROTOCOL_SEED,
+    }
+}
+
+/// The paper's two RL templates, word for word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RlTemplate {
+    /// Never asks for the box that the reward needs.
+    Simple,
+    /// A conversation, after Open-Reasoner-Zero, that asks for a box.
+    Complex,
+}
+
+impl RlTemplate {
+    pub fn template(self) -> Template {
+        let (before, after) = match self {
+            RlTemplate::Simple => ("Question:\n", "\nAnswer:\n"),
+            RlTemplate::Complex => (
+                "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. The assistant \
+                 first thinks about the reasoning process in the mind and then provides the user with the answer. User: You \
+                 must put your answer inside \\boxed{} and Your final answer will be extracted automatically by the \\boxed{} \
+                 tag.\n",
+                "\nAssistant:",
+            ),
+        };
+        let stop = ["User:", "Assistant:", "Question:", "Answer:"].map(str::to_string).to_vec();
+        Template { before: before.into(), after: after.into(), extract: Extract::LastBoxed, stop }
+    }
+}
+
+/// The prompt of a benchmark that is no suite: a question, no examples, and the answer wherever the model marks it.
+pub fn plain_template() -> Template {
+    Template {
+        before: "Question: ".into(),
+        after: "\nAnswer:".into(),
+        extract: Extract::FinalAnswer,
+        stop: vec!["\nQuestion:".into()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_papers_templates_are_word_for_word() {
+        let complex = RlTemplate::Complex.template();
+        assert!(complex.before.contains("in the mind and then provides the user with the answer. User: You must put your answer inside \\boxed{} and Your final answer will be extracted automatically by the \\boxed{} tag.\n"), "{}", complex.before);
+        assert_eq!(complex.after, "\nAssistant:");
+        assert_eq!(crate::task::render(&RlTemplate::Simple.template(), "1+1?"), "Question:\n1+1?\nAnswer:\n");
     }
 }
