@@ -1,6 +1,7 @@
 //! Time a pair takes to judge: `cargo bench --bench verify`.
 
-use ablate::task::score::final_answer;
+use ablate::recipe::template::Extract;
+use ablate::task::extract;
 use ablate::task::verify::equal;
 use std::hint::black_box;
 use std::time::Instant;
@@ -12,7 +13,7 @@ fn main() {
         .map(|line| {
             let v: serde_json::Value = serde_json::from_str(line).expect("the vectors are JSON");
             let field = |name: &str| v[name].as_str().unwrap_or_default().to_owned();
-            (field("gold"), final_answer(&field("response")).unwrap_or_default().to_owned())
+            (field("gold"), extract(&field("response"), Extract::FinalAnswer).unwrap_or_default().to_owned())
         })
         .collect();
     let hard = [

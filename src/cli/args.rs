@@ -30,7 +30,7 @@ pub enum Verb {
     Report(ReportArgs),
     /// Experiments with results here: trials finished, diverged, failed, missing.
     Status(StatusArgs),
-    /// Compare two arms, or groups of arms, paired over seeds.
+    /// Compare two arms, or groups of arms, paired over seeds; or two folders of `ablate eval`, item by item.
     Compare(CompareArgs),
     /// Check every stored byte against its record; recompute stages if asked.
     Verify(VerifyArgs),
@@ -38,6 +38,8 @@ pub enum Verb {
     Gc(GcArgs),
     /// Judge answers: gold and response a line in, verdict and rule a line out.
     Score(ScoreArgs),
+    /// Ask one model a benchmark: a Hugging Face folder or a GGUF file, few-shot or as within RL.
+    Eval(EvalArgs),
     /// Forward pass for cross-checks: token ids in, logits out.
     Logits(LogitsArgs),
     /// Write a trained model as a Hugging Face folder with a model card.
@@ -135,12 +137,15 @@ pub struct StatusArgs {
 pub struct CompareArgs {
     #[command(flatten)]
     pub selection: Selection,
+    /// Compare two evaluations: the first place names one folder, this the other.
+    #[arg(value_name = "OTHER", conflicts_with_all = ["a", "b"])]
+    pub other: Option<PathBuf>,
     /// Arms on one side, as axis=level pairs joined by commas.
-    #[arg(long, value_name = "AXIS=LEVEL[,…]")]
-    pub a: String,
+    #[arg(long, value_name = "AXIS=LEVEL[,…]", required_unless_present = "other")]
+    pub a: Option<String>,
     /// Arms on the other side.
-    #[arg(long, value_name = "AXIS=LEVEL[,…]")]
-    pub b: String,
+    #[arg(long, value_name = "AXIS=LEVEL[,…]", required_unless_present = "other")]
+    pub b: Option<String>,
     /// Metric of a trial, e.g. `rl.accuracy/all`.
     #[arg(long, default_value = "rl.accuracy_sampled/all", value_name = "M")]
     pub metric: String,
@@ -172,6 +177,58 @@ pub struct ScoreArgs {
     /// Where to write. Default: standard output.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Hugging Face folder (config.json, safetensors, tokenizer.json), GGUF file, or a folder with one.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Lines with `id`, `question`, `answer`.
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub benchmark: PathBuf,
+    /// Whose prompts and rules: one of the paper's 13 suites, or `generic`. Default: by the file's name.
+    #[arg(long, value_name = "NAME")]
+    pub suite: Option<String>,
+    /// Worked examples before each question. Default: as many as the paper shows.
+    #[arg(long, value_name = "N")]
+    pub shots: Option<usize>,
+    /// Only the first N items.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Besides the greedy response, draw K samples an item, for pass@k and maj@k.
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    pub samples: usize,
+    /// Temperature of the samples.
+    #[arg(long, default_value_t = 1.0, value_name = "T")]
+    pub temperature: f64,
+    /// Addresses the samples.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// `few-shot` (the suite's prompt), or the paper's RL prompts, zero-shot and judged by the box: `simple`, `complex`.
+    #[arg(long, default_value = "few-shot", value_name = "NAME")]
+    pub template: String,
+    /// Longest response, in tokens.
+    #[arg(long, default_value_t = 1024, value_name = "N")]
+    pub max_new_tokens: usize,
+    /// Folder for responses, items.jsonl and summary.json. Default: evals/MODEL/BENCHMARK.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Tokenizer from elsewhere: a folder, a tokenizer.json, or a GGUF file.
+    #[arg(long, value_name = "PLACE")]
+    pub tokenizer: Option<PathBuf>,
+    /// Grade as the paper's harness does, known defects included.
+    #[arg(long)]
+    pub authors_compatible: bool,
+    /// Threads. Default: one per core. Results do not depend on it.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Responses drawn at the same time. Results do not depend on it.
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    pub batch: usize,
+    /// How to show progress.
+    #[arg(long, value_enum, default_value_t = Progress::Auto)]
+    pub progress: Progress,
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,10 @@ use crate::verdict::{ClaimInput, Direction, Side, Verdict, judge};
 
 pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
     let session = Session::open(&args.selection)?;
-    let (a, b) = (side(&args.a, &session.experiment)?, side(&args.b, &session.experiment)?);
+    let (Some(text_a), Some(text_b)) = (&args.a, &args.b) else {
+        return Err(Failure::usage("--a and --b say which arms to compare"));
+    };
+    let (a, b) = (side(text_a, &session.experiment)?, side(text_b, &session.experiment)?);
     let read = results::read(&session.results)?;
     if read.trials.is_empty() {
         return Err(Failure::usage(format!("there are no results in {}", session.results.display())).hint(format!(
@@ -31,7 +34,7 @@ pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
     }
     let claim = ClaimInput {
         claim: "compare".into(),
-        statement: format!("{} against {}", args.a, args.b),
+        statement: format!("{text_a} against {text_b}"),
         metric: args.metric.clone(),
         a,
         b,
@@ -43,7 +46,7 @@ pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
     };
     let judged = judge(&claim, &read.trials);
     let compared = &judged.comparison;
-    println!("{}: {} (a) against {} (b)", args.metric, args.a, args.b);
+    println!("{}: {text_a} (a) against {text_b} (b)", args.metric);
     for (name, arms, mean) in [("a", &compared.arms_a, compared.mean_a), ("b", &compared.arms_b, compared.mean_b)] {
         let mean = mean.map_or("–".to_string(), |mean| format!("{mean:.4}"));
         println!("  {name}: {mean}  ({} arms)", arms.len());

@@ -5,6 +5,8 @@
 mod args;
 mod compare;
 #[cfg(feature = "engine")]
+mod eval;
+#[cfg(feature = "engine")]
 mod export;
 mod failure;
 mod import;
@@ -13,6 +15,8 @@ mod logits;
 mod methods;
 #[cfg(feature = "engine")]
 mod outside;
+#[cfg(feature = "engine")]
+mod paired;
 mod plan;
 mod progress;
 mod report;
@@ -45,10 +49,18 @@ fn dispatch(verb: &Verb) -> Result<(), Failure> {
         Verb::Explain(args) => plan::explain(args),
         Verb::Report(args) => report::report(args),
         Verb::Status(args) => store::status(args),
-        Verb::Compare(args) => compare::compare(args),
+        Verb::Compare(args) => match &args.other {
+            #[cfg(feature = "engine")]
+            Some(other) => paired::compare(&args.selection.experiment, other),
+            #[cfg(not(feature = "engine"))]
+            Some(_) => Err(Failure::usage("this build can't read evaluations; build with the default features")),
+            None => compare::compare(args),
+        },
         Verb::Verify(args) => store::verify(args),
         Verb::Gc(args) => store::gc(args),
         Verb::Score(args) => score::score(args),
+        #[cfg(feature = "engine")]
+        Verb::Eval(args) => eval::eval(args),
         #[cfg(feature = "engine")]
         Verb::Logits(args) => logits::logits(args),
         #[cfg(feature = "engine")]
@@ -56,7 +68,7 @@ fn dispatch(verb: &Verb) -> Result<(), Failure> {
         Verb::Import(ImportVerb::Wandb(args)) => import::wandb(args),
         Verb::Schema(args) => schema::schema(args),
         #[cfg(not(feature = "engine"))]
-        Verb::Run(_) | Verb::Logits(_) | Verb::Export(_) => {
+        Verb::Run(_) | Verb::Eval(_) | Verb::Logits(_) | Verb::Export(_) => {
             Err(Failure::usage("this build has no engine; build with the default features"))
         }
     }

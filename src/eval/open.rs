@@ -55,11 +55,7 @@ pub struct Opened {
 /// file). A tokenizer without an end token is fine: such a model answers up to the length limit.
 pub fn open(model: &Path, tokenizer: Option<&Path>) -> Result<Opened, OpenError> {
     let place = Place::find(model)?;
-    let tokenizer = match tokenizer {
-        Some(other) => place_of_tokenizer(other)?,
-        None => place.tokenizer()?,
-    };
-    let tokenizer = Tokenizer::Hf(HfTokenizer::load_endless(&tokenizer)?);
+    let tokenizer = Tokenizer::Hf(place.open_tokenizer(tokenizer)?);
     Ok(Opened { decoder: place.decoder()?, tokenizer, content: place.content()? })
 }
 
@@ -110,6 +106,15 @@ impl Place {
             Place::Folder(path) if path.join("tokenizer.json").exists() => Ok(path.clone()),
             Place::Folder(path) => Err(OpenError::NoTokenizer(path.clone())),
         }
+    }
+
+    /// Its own tokenizer, or the one that lies at `other`.
+    pub fn open_tokenizer(&self, other: Option<&Path>) -> Result<HfTokenizer, OpenError> {
+        let place = match other {
+            Some(other) => place_of_tokenizer(other)?,
+            None => self.tokenizer()?,
+        };
+        Ok(HfTokenizer::load_endless(&place)?)
     }
 
     /// Reads the weights.

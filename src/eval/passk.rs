@@ -33,12 +33,12 @@ pub fn pass_at_k(samples: usize, correct: usize, k: usize) -> Result<f64, PassEr
 }
 
 /// Whether the most frequent answer is right (maj@n). Responses without an answer have no vote; of equally frequent
-/// answers the one given first wins. Answers are told apart by their text.
-pub fn majority_is_correct(votes: &[(Option<String>, Verdict)]) -> bool {
+/// answers the one given first wins. `same` tells answers apart: an answer votes with the first that it is the same as.
+pub fn majority_is_correct(votes: &[(Option<String>, Verdict)], same: impl Fn(&str, &str) -> bool) -> bool {
     let mut ballots: Vec<(&str, usize, Verdict)> = Vec::new();
     for (answer, verdict) in votes {
         let Some(answer) = answer else { continue };
-        match ballots.iter_mut().find(|(text, ..)| text == answer) {
+        match ballots.iter_mut().find(|(text, ..)| same(text, answer)) {
             Some((_, count, _)) => *count += 1,
             None => ballots.push((answer, 1, *verdict)),
         }
@@ -85,14 +85,19 @@ mod tests {
     #[test]
     fn the_first_of_the_most_frequent_answers_wins() {
         let vote = |text: &str| {
-            let verdict = if text == "7" { Verdict::Correct } else { Verdict::Wrong };
+            let verdict = if text.parse() == Ok(7.0) { Verdict::Correct } else { Verdict::Wrong };
             (Some(text.to_string()), verdict)
         };
         let silent = (None, Verdict::NoAnswer);
-        assert!(majority_is_correct(&[vote("7"), vote("8"), vote("7")]));
-        assert!(!majority_is_correct(&[vote("8"), vote("7")]));
-        assert!(majority_is_correct(&[silent.clone(), silent.clone(), vote("7")]));
-        assert!(!majority_is_correct(&[silent]));
-        assert!(!majority_is_correct(&[]));
+        let majority = |votes: &[(Option<String>, Verdict)]| majority_is_correct(votes, |a, b| a == b);
+        assert!(majority(&[vote("7"), vote("8"), vote("7")]));
+        assert!(!majority(&[vote("8"), vote("7")]));
+        assert!(majority(&[silent.clone(), silent.clone(), vote("7")]));
+        assert!(!majority(&[silent]));
+        assert!(!majority(&[]));
+        // Spellings of one answer vote together.
+        let spelled = [vote("8"), vote("8"), vote("7"), vote("07"), vote("7.0")];
+        assert!(!majority(&spelled));
+        assert!(majority_is_correct(&spelled, |a, b| a.parse::<f64>() == b.parse::<f64>()));
     }
 }

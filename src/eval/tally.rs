@@ -65,7 +65,7 @@ pub struct BenchmarkResult {
     pub sampled: Option<Spread>,
     /// `(k, pass@k)`, means over items.
     pub pass_at: Vec<(usize, f64)>,
-    /// Share of items whose most frequent sampled answer is right.
+    /// Share of items whose most frequent sampled answer is right; answers are told apart by their text.
     pub majority: Option<f64>,
     pub items: Vec<Item>,
 }
@@ -154,7 +154,8 @@ impl BenchmarkResult {
         };
         let majority = || {
             let votes = |item: &Vec<Scored>| item.iter().map(|r| (r.answer.clone(), r.verdict)).collect::<Vec<_>>();
-            sampled.iter().filter(|item| majority_is_correct(&votes(item))).count() as f64 / sampled.len() as f64
+            let right = |item: &&Vec<Scored>| majority_is_correct(&votes(item), |a, b| a == b);
+            sampled.iter().filter(right).count() as f64 / sampled.len() as f64
         };
         Ok(BenchmarkResult {
             name: name.to_string(),
