@@ -346,6 +346,8 @@ impl<'a> Lexer<'a> {
                 end += len + 3;
             }
             let bytes = self.src.as_bytes();
+            // Nobody writes a list as `276,000`.
+            guess &= groups[1..].iter().all(|&(from, _)| bytes[from] != b'0');
             let list_goes_on = bytes.get(end) == Some(&b',') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
             if guess && (in_run || list_goes_on) {
                 groups.truncate(1);

@@ -41,7 +41,8 @@
 //!
 //! # Conventions, where mathematics alone does not decide
 //!
-//! * `1,234` is one number; if it can also be a list it is read both ways and either may match. So is `2e-5`.
+//! * `1,234` is one number; if it can also be a list it is read both ways and either may match. So is `2e-5`. `1,000` is
+//!   no list. `4 (m)` is four metres and a product.
 //! * A bare list has no order and its repetitions count; a set in braces has neither; a tuple has an order. `(1, 2)` is
 //!   no list, no set, and not `[1, 2]`. A set of one value is that value.
 //! * `x = 5` is also `5`, `f(x) = 2x` is also `2x`, `x \in [1, 2]` and `1 \le x \le 2` are also `[1, 2]`. Equations are
@@ -193,10 +194,11 @@ fn readings(side: &Side<'_>, comparison: &mut Comparison<'_>) -> Result<Vec<(Id,
     let mut found = Vec::with_capacity(2);
     let mut failed = Stop::Syntax;
     for tokens in std::iter::once(&side.tokens).chain(&side.other) {
-        let measured = text::measured(tokens);
-        match parse::parse(&measured.tokens, &mut comparison.arena) {
-            Ok(id) => found.push((id, measured.unit)),
-            Err(stop) => failed = stop,
+        for measured in std::iter::once(text::measured(tokens)).chain(text::lettered(tokens)) {
+            match parse::parse(&measured.tokens, &mut comparison.arena) {
+                Ok(id) => found.push((id, measured.unit)),
+                Err(stop) => failed = stop,
+            }
         }
     }
     if found.is_empty() { Err(failed) } else { Ok(found) }

@@ -408,7 +408,7 @@ pub fn rational(s: &str) -> Result<BigRational, Stop> {
         return Err(Stop::Budget);
     }
     let scale = exponent - part.len() as i64;
-    if whole.len() + part.len() <= 17 && scale == 0 {
+    if whole.len() <= 17 && part.is_empty() && scale == 0 {
         return Ok(BigRational::from_integer(BigInt::from(whole.parse::<i64>().map_err(|_| Stop::Syntax)?)));
     }
     let digits = format!("{whole}{part}");

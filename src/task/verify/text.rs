@@ -152,13 +152,34 @@ fn tail(tokens: &[Token<'_>]) -> Option<usize> {
                 words > 0 && inner.is_some_and(|t| t.kind == Kind::Word)
             }
         } else {
-            t.kind == Kind::Word && (is_unit_word(t) && (t.gap || t.s.len() > 1))
+            t.kind == Kind::Word && (is_unit_word(t) && (t.gap || t.s.len() > 1) || t.gap && is_label(&tokens[k..]))
         };
         if begins && tokens[k..].iter().any(|t| t.kind == Kind::Word) && is_tail(&tokens[k..]) {
             return Some(k);
         }
     }
     None
+}
+
+/// Words that begin shortly but are no product of letters: `pet fish`, `sit-ups`, `CDs`.
+fn is_label(words: &[Token<'_>]) -> bool {
+    let prose = |t: &Token<'_>, length: usize| is_prose(t) && t.s.len() >= length && !matches!(&*t.s, "or" | "and");
+    match words {
+        [first, rest @ ..] if first.s.len() > 1 && rest.iter().any(|t| t.gap && prose(t, 4)) => true,
+        [_, hyphen, second, ..] if hyphen.is("-") && !hyphen.gap && !second.gap => prose(second, 3),
+        [only] => only.s.len() > 2 && only.s.strip_suffix('s').is_some_and(|s| s.bytes().all(|b| b.is_ascii_uppercase())),
+        _ => false,
+    }
+}
+
+/// `4 (m)`: a number with a unit of one letter, or a product. The number, and the unit.
+pub fn lettered<'a>(tokens: &[Token<'a>]) -> Option<Measured<'a>> {
+    let [number, open, letter, close] = tokens else { return None };
+    let measure = letter.kind == Kind::Word && letter.s.len() == 1 && is_measure(&unit(&letter.s.to_lowercase()));
+    (number.kind == Kind::Num && open.is("(") && close.is(")") && measure).then(|| {
+        let (words, letters) = (unit(&letter.s.to_lowercase()), letter.s.to_lowercase());
+        Measured { tokens: vec![number.clone()], unit: Some(Unit { words, letters }) }
+    })
 }
 
 /// Words only, as in `sq. inches`, `km/h`, `m^2`, `(star-shaped stones)`.
