@@ -35,7 +35,7 @@ pub fn eval(args: &EvalArgs) -> Result<(), Failure> {
     let way = Way::of(args, suite)?;
     let (problems, gold_problems, benchmark) = read_benchmark(args, suite)?;
     let place = Place::find(&args.model).map_err(Failure::usage)?;
-    let tokenizer = place.tokenizer(args.tokenizer.as_deref()).map_err(Failure::usage)?;
+    let tokenizer = place.open_tokenizer(args.tokenizer.as_deref()).map_err(Failure::usage)?;
     let tokenizer_content = tokenizer.content();
     let tokenizer = Tokenizer::Hf(tokenizer);
     let questions = way.manner.questions(&problems, &tokenizer).map_err(Failure::usage)?;
@@ -43,7 +43,7 @@ pub fn eval(args: &EvalArgs) -> Result<(), Failure> {
 
     let out = args.out.clone().unwrap_or_else(|| default_out(args, &way));
     disk::create_dir(&out).map_err(Failure::usage)?;
-    let asking = way.manner.asking(weights, tokenizer_content, tokenizer.begin());
+    let asking = way.manner.asking(weights, tokenizer_content);
     let responses = Responses::open(&out, &asking).map_err(Failure::usage)?;
     let total = questions.len() * (1 + way.manner.samples);
     let missing = count_missing(&questions, &way.manner, &responses);

@@ -59,11 +59,12 @@ pub struct Manner {
 
 impl Manner {
     /// The identity of the responses of a model.
-    pub fn asking(&self, model: Key, tokenizer: Key, begin: Option<u32>) -> Asking {
+    pub fn asking(&self, model: Key, tokenizer: Key) -> Asking {
         Asking {
             model,
             tokenizer,
-            begin,
+            begin: self.template.begin,
+            special_tokens: self.template.special_tokens,
             before: self.template.before.clone(),
             after: self.template.after.clone(),
             stop: self.template.stop.clone(),
@@ -77,13 +78,8 @@ impl Manner {
     pub fn questions(&self, problems: &[Problem], tokenizer: &Tokenizer) -> Result<Vec<Question>, AskError> {
         let question = |problem: &Problem| {
             let text = render(&self.template, &problem.question);
-            let encoded = tokenizer.encode(&text);
-            let encoded = encoded.map_err(|source| AskError::Prompt { id: problem.id.clone(), source })?;
-            let mut ids: Vec<u32> = tokenizer.begin().into_iter().chain(encoded).collect();
-            if ids.is_empty() {
-                // The model needs something to answer to.
-                ids.push(if tokenizer.is_end(tokenizer.eos()) { tokenizer.eos() } else { 0 });
-            }
+            let encoded = tokenizer.prompt(&self.template, &problem.question);
+            let ids = encoded.map_err(|source| AskError::Prompt { id: problem.id.clone(), source })?;
             let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
             Ok(Question { problem: problem.clone(), text, digest: Key::of(&bytes).short(), ids })
         };

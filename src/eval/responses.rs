@@ -6,6 +6,7 @@
 //! it, and a change of the rules that judge needs no model at all. How many items and samples are asked for is therefore no
 //! part of the digest, and neither is anything about judging.
 
+use crate::recipe::template::Begin;
 use crate::recipe::{Key, Seed, canonical_json};
 use crate::task::Ending;
 use serde::{Deserialize, Serialize};
@@ -22,8 +23,8 @@ pub struct Asking {
     pub model: Key,
     /// Content of the tokenizer.
     pub tokenizer: Key,
-    /// The token before the prompt, if there is one.
-    pub begin: Option<u32>,
+    pub begin: Begin,
+    pub special_tokens: bool,
     pub before: String,
     pub after: String,
     pub stop: Vec<String>,
@@ -135,7 +136,8 @@ mod tests {
         Asking {
             model: Key::of(b"m"),
             tokenizer: Key::of(b"t"),
-            begin: None,
+            begin: Begin::Tokenizer,
+            special_tokens: false,
             before: "Q: ".into(),
             after: "\nA:".into(),
             stop: vec!["\nQ:".into()],

@@ -5,7 +5,7 @@
 
 use super::{Suite, SuiteError};
 use crate::recipe::eval::{Benchmark, Items};
-use crate::recipe::template::Extract;
+use crate::recipe::template::{Begin, Extract};
 use crate::recipe::{EvalProtocol, Key, Seed, Template};
 
 /// Longest response of the base-model evaluation, in tokens.
@@ -70,7 +70,14 @@ impl RlTemplate {
             ),
         };
         let stop = ["User:", "Assistant:", "Question:", "Answer:"].map(str::to_string).to_vec();
-        Template { before: before.into(), after: after.into(), extract: Extract::LastBoxed, stop }
+        Template {
+            before: before.into(),
+            after: after.into(),
+            extract: Extract::LastBoxed,
+            stop,
+            begin: Begin::Tokenizer,
+            special_tokens: false,
+        }
     }
 }
 
@@ -81,6 +88,8 @@ pub fn plain_template() -> Template {
         after: "\nAnswer:".into(),
         extract: Extract::FinalAnswer,
         stop: vec!["\nQuestion:".into()],
+        begin: Begin::Tokenizer,
+        special_tokens: false,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{Style, Suite, SuiteError};
 use crate::recipe::Template;
-use crate::recipe::template::Extract;
+use crate::recipe::template::{Begin, Extract};
 use serde::Deserialize;
 use std::sync::LazyLock;
 
@@ -72,7 +72,7 @@ impl Suite {
         before.push_str(ask);
         let stop = format!("\n{}", ask.trim_end());
         let (after, extract) = (answer.to_string(), style.extract());
-        Ok(Template { before, after, extract, stop: vec![stop], ..Template::default() })
+        Ok(Template { before, after, extract, stop: vec![stop], begin: Begin::Tokenizer, special_tokens: false })
     }
 
     /// What a model that follows the examples writes after the prompt.

@@ -167,7 +167,9 @@ fn is_label(words: &[Token<'_>]) -> bool {
     match words {
         [first, rest @ ..] if first.s.len() > 1 && rest.iter().any(|t| t.gap && prose(t, 4)) => true,
         [_, hyphen, second, ..] if hyphen.is("-") && !hyphen.gap && !second.gap => prose(second, 3),
-        [only] => only.s.len() > 2 && only.s.strip_suffix('s').is_some_and(|s| s.bytes().all(|b| b.is_ascii_uppercase())),
+        [only] => {
+            only.s.len() > 2 && only.s.strip_suffix('s').is_some_and(|s| s.bytes().all(|b| b.is_ascii_uppercase()))
+        }
         _ => false,
     }
 }
