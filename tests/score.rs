@@ -33,16 +33,62 @@ fn verdict_and_rule_are_added_and_the_rest_is_kept_in_order() {
 #[test]
 fn broken_lines_are_reported_where_they_stand() {
     let mut input = b"{\"gold\": \"1\", \"response\": \"1\"}\n{broken\n".to_vec();
-    input.extend(b"\xff\xfe{\"gold\": 1}\n[1]\n{\"gold\": \"1\"}\n{\"gold\": [], \"response\": \"\"}\n");
+    input.extend(b"\xff\xfe{\"gold\": 1}\n[1]\n{\"response\": \"1\", \"id\": 4}\n{\"gold\": [], \"response\": \"\"}\n");
     input.extend("[".repeat(100_000).bytes());
+    input.extend(
+        b"\n{\"gold\": \"1\"}\n{\"gold\": \"1\", \"response\": null}\n{\"gold\": \"1\", \"response\": \"\xff 1\"}\n",
+    );
     let (lines, tally) = score(&input);
-    assert_eq!(tally.errors, 6);
-    assert_eq!(lines.len(), 7);
+    assert_eq!((tally.errors, tally.no_answer, lines.len()), (6, 2, 10));
     assert_eq!(lines[0]["verdict"], "correct");
-    for (k, line) in lines.iter().enumerate().skip(1) {
+    for (k, line) in lines.iter().enumerate().take(7).skip(1) {
         assert_eq!(line["line"], k as u64 + 1);
+        assert_eq!((&line["verdict"], &line["rule"]), (&"gave-up".into(), &"unusable".into()));
         assert!(line["error"].as_str().is_some_and(|e| !e.is_empty()));
     }
-    assert!(lines[2]["error"].as_str().unwrap().contains("UTF-8"));
-    assert!(lines[4]["error"].as_str().unwrap().contains("`response`"));
+    assert!(lines[4]["error"].as_str().unwrap().contains("`gold`") && lines[4]["id"] == 4);
+    assert!(lines[7..].iter().all(|line| line["verdict"] != "correct" && line.get("error").is_none()));
+}
+
+#[test]
+fn hostile_pairs_get_a_verdict_in_no_time() {
+    let long = "9".repeat(1_000_000);
+    let hostile = [
+        "{".repeat(100_000),
+        "}".repeat(100_000),
+        "(".repeat(100_000),
+        "\\boxed{".repeat(20_000),
+        "\\frac{".repeat(20_000),
+        "\\sqrt".repeat(30_000),
+        "-".repeat(100_000),
+        "1+".repeat(50_000),
+        "$".repeat(99_999),
+        "answer is ".repeat(20_000),
+        "\\left".repeat(20_000),
+        "\u{202e}\u{0}\u{fffd}".repeat(10_000),
+        format!("\\boxed{{{long}}}"),
+        format!("10^{{{long}}}"),
+        "5^(5^(5^(5^5)))".into(),
+        "(10^9)!".into(),
+        "1e999999999".into(),
+        "\\binom{10^9}{5*10^8}".into(),
+        "x^{999999999}+1".into(),
+        "\\begin{pmatrix}".repeat(5_000),
+    ];
+    let started = std::time::Instant::now();
+    let mut input = String::new();
+    for (k, text) in hostile.iter().enumerate() {
+        for (gold, response) in [("1", text.as_str()), (text, "1"), (text, text)] {
+            input += &serde_json::json!({"id": k, "gold": gold, "response": response}).to_string();
+            input.push('\n');
+        }
+    }
+    let (lines, tally) = score(input.as_bytes());
+    assert_eq!((lines.len(), tally.errors), (3 * hostile.len(), 0));
+    for (k, line) in lines.iter().enumerate() {
+        assert_eq!(line["id"], (k / 3) as u64);
+        assert!(line["verdict"] != "correct" || k % 3 == 2, "{k}: {}", line["rule"]);
+    }
+    // Generous: a busy machine, and half a million lines would still be judged in an hour.
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Words in a row that count as an occurrence.
-pub const DEFAULT_WORDS: usize = 13;
+pub const DEFAULT_WORDS: usize = crate::recipe::contamination::WORDS;
 /// Items with fewer words are too common to look for.
 const FEWEST_WORDS: usize = 8;
 /// A run that this many items share is a phrase of the benchmark.

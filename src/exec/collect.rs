@@ -3,10 +3,13 @@
 use super::results::{Cost, CurvePoint, Outcome, Pairs, Trial};
 use crate::cache::{Artifact, disk};
 use crate::plan::{self, TrialPlan};
-use crate::recipe::Recipe;
+use crate::recipe::{Key, Recipe};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Items shown of each corpus and benchmark that have something in common.
+const EXAMPLES: usize = 5;
 
 /// Numbers of one artifact.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -61,6 +64,8 @@ pub struct Rows {
     pub trial: Trial,
     pub curves: Vec<CurvePoint>,
     pub timing: Timing,
+    /// What a text and benchmarks have in common: stage key to the lines of `contamination.jsonl`.
+    pub contamination: BTreeMap<Key, String>,
 }
 
 /// One line of `timing.jsonl`: what may differ from run to run.
@@ -100,6 +105,7 @@ pub fn collect(plan: &TrialPlan, fates: &[Fate], costs: &[plan::Cost]) -> Result
             imported: false,
         },
         curves: vec![],
+        contamination: BTreeMap::new(),
         timing: Timing { arm: plan.arm.clone(), seed: plan.seed.0, stages: BTreeMap::new() },
     };
     let mut verdict = |outcome: Outcome, note: String| {
@@ -139,11 +145,37 @@ pub fn collect(plan: &TrialPlan, fates: &[Fate], costs: &[plan::Cost]) -> Result
         }
         let found = numbers(&artifact.dir)
             .map_err(|reason| format!("failed to read the results of `{}`: {reason}", stage.name))?;
+        if matches!(*stage.recipe, Recipe::Contamination(_)) {
+            add(&mut rows, plan, &stage.name, &stage.recipe, found);
+            let lines = overlaps(&stage.name, &stage.key, &artifact.dir)
+                .map_err(|reason| format!("failed to read the results of `{}`: {reason}", stage.name))?;
+            rows.contamination.insert(stage.key, lines);
+            continue;
+        }
         rows.trial.cost.flops += found.metrics.get("flops").copied().unwrap_or(cost.flops);
         rows.trial.cost.tokens += found.metrics.get("tokens").map_or(cost.tokens, |tokens| *tokens as u64);
         add(&mut rows, plan, &stage.name, &stage.recipe, found);
     }
     Ok(rows)
+}
+
+/// The lines of `contamination.jsonl` that one stage stands for, one a benchmark, with the most covered items as examples.
+fn overlaps(stage: &str, key: &Key, dir: &Path) -> Result<String, String> {
+    let bytes = disk::read(&dir.join("contamination.json")).map_err(|error| error.to_string())?;
+    let reports: Vec<serde_json::Value> =
+        serde_json::from_slice(&bytes).map_err(|error| format!("its contamination.json cannot be read ({error})"))?;
+    let mut lines = String::new();
+    for mut report in reports {
+        let found = report["found"].as_array().cloned().unwrap_or_default();
+        let unchecked = report["unchecked"].as_array().map_or(0, Vec::len);
+        report["found"] = found.len().into();
+        report["unchecked"] = unchecked.into();
+        report["examples"] = found.into_iter().take(EXAMPLES).collect();
+        report["corpus"] = stage.strip_prefix("contamination:").unwrap_or(stage).into();
+        report["stage"] = key.to_string().into();
+        lines += &format!("{report}\n");
+    }
+    Ok(lines)
 }
 
 /// Adds the numbers of one stage.
@@ -164,6 +196,10 @@ fn add(rows: &mut Rows, plan: &TrialPlan, stage: &str, recipe: &Recipe, found: N
                 metrics.insert(format!("gain.{metric}"), after - point.value);
             }
         }
+    }
+    // What a text has in common with benchmarks is no curve.
+    if matches!(recipe, Recipe::Contamination(_)) {
+        return;
     }
     rows.curves.extend(found.curves.into_iter().map(|point| CurvePoint {
         arm: plan.arm.clone(),

@@ -179,7 +179,7 @@ fn no_room(setup: &Setup, prepared: &Prepared, node: usize) -> Option<String> {
     let artifact = prepared.costs[node].disk;
     let scratch = match prepared.graph.nodes[node].recipe.kind() {
         Kind::Pretrain | Kind::Midtrain | Kind::Rl => 4 * artifact,
-        Kind::Corpus | Kind::Checkpoint | Kind::Eval => 0,
+        Kind::Corpus | Kind::Checkpoint | Kind::Eval | Kind::Contamination => 0,
     };
     let free = disk::free(setup.store.root())?;
     let needed = artifact + scratch;

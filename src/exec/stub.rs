@@ -143,7 +143,7 @@ fn write(recipe: &Recipe, ctx: &StageContext, last: u64) -> Result<(), StageErro
         metrics.insert("accuracy/all".into(), mean);
     };
     match recipe {
-        Recipe::Corpus(_) | Recipe::Checkpoint(_) => {}
+        Recipe::Corpus(_) | Recipe::Checkpoint(_) | Recipe::Contamination(_) => {}
         Recipe::Eval(eval) => evaluate(0, &eval.protocol),
         Recipe::Rl(rl) => (0..=last).for_each(|step| evaluate(step, &rl.eval)),
         Recipe::Train(_) => {

@@ -33,6 +33,8 @@ pub struct Writer {
     /// For each trial of the full plan: what to write.
     rows: Vec<Option<Rendered>>,
     imported: Vec<Rendered>,
+    /// Lines of `contamination.jsonl` by the stage they come from, of stages that the plan still has.
+    contamination: BTreeMap<Key, String>,
     written: Option<Instant>,
     /// How long the last writing took.
     took: Duration,
@@ -68,12 +70,17 @@ impl Writer {
             (same && levels && !retried).then_some(rendered)
         };
         let rows = trials.iter().enumerate().map(still_holds).collect();
-        Ok(Writer { dir: dir.to_path_buf(), rows, imported, written: None, took: Duration::ZERO })
+        let planned: BTreeSet<Key> =
+            trials.iter().flat_map(|trial| trial.stages.iter().map(|stage| stage.key)).collect();
+        let mut contamination = contamination(dir);
+        contamination.retain(|key, _| planned.contains(key));
+        Ok(Writer { dir: dir.to_path_buf(), rows, imported, contamination, written: None, took: Duration::ZERO })
     }
 
     /// Sets the rows of a trial of the full plan.
     pub fn set(&mut self, trial: usize, rows: &Rows) {
         let timing = serde_json::to_string(&rows.timing).expect("plain data") + "\n";
+        self.contamination.extend(rows.contamination.clone());
         self.rows[trial] = Some(render(&rows.trial, &rows.curves, Some(timing)));
     }
 
@@ -89,13 +96,19 @@ impl Writer {
         let join = |part: fn(&Rendered) -> &str| all.iter().map(|rows| part(rows)).collect::<String>();
         let curves = results::curves_text([]) + &join(|rows| &rows.curves);
         disk::create_dir(&self.dir)?;
+        let contamination: String = self.contamination.values().map(String::as_str).collect();
         for (name, text) in [
+            ("contamination.jsonl", contamination),
             ("curves.csv", curves),
             ("timing.jsonl", join(|rows| &rows.timing)),
             // Last, so that a trial that is listed has its curves.
             ("trials.jsonl", join(|rows| &rows.trial)),
         ] {
             let path = self.dir.join(name);
+            // Only labs with texts and questions from outside have anything to look for.
+            if name == "contamination.jsonl" && text.is_empty() && !path.exists() {
+                continue;
+            }
             if disk::read_if_there(&path)?.as_deref() != Some(text.as_bytes()) {
                 disk::write_atomic(&path, text.as_bytes())?;
             }
@@ -116,6 +129,19 @@ fn timings(dir: &Path) -> BTreeMap<(String, u64), String> {
             Some(((timing.arm, timing.seed), format!("{line}\n")))
         })
         .collect()
+}
+
+/// Lines of `contamination.jsonl` by stage.
+fn contamination(dir: &Path) -> BTreeMap<Key, String> {
+    let text = disk::read(&dir.join("contamination.jsonl")).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let mut found: BTreeMap<Key, String> = BTreeMap::new();
+    for line in text.as_deref().unwrap_or_default().lines() {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+        if let Some(key) = value["stage"].as_str().and_then(|key| key.parse().ok()) {
+            found.entry(key).or_default().push_str(&format!("{line}\n"));
+        }
+    }
+    found
 }
 
 /// What the stages of each trial were when its results were written.

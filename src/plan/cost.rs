@@ -61,6 +61,10 @@ pub fn cost(recipe: &Recipe, shape: Option<&ModelShape>, known: &Known) -> Cost 
             Cost { flops: 0.0, tokens, disk: 4 * tokens, known }
         }
         Recipe::Checkpoint(_) => Cost { disk: weights, known: shape.is_some(), ..Cost::default() },
+        Recipe::Contamination(recipe) => {
+            let tokens = known.datasets.get(&recipe.content).copied();
+            Cost { tokens: tokens.unwrap_or(0), known: tokens.is_some(), ..Cost::default() }
+        }
         Recipe::Train(train) => {
             let tokens = train.steps().0 * train.batch_tokens();
             let flops = 3.0 * tokens as f64 * forward(train.row_tokens as f64);
@@ -177,7 +181,7 @@ pub fn machine(backend: Backend, threads: usize) -> String {
 /// What a kind's time grows with: tokens for corpora, bytes for checkpoints, FLOPs for the rest.
 fn work(kind: Kind, cost: &Cost) -> f64 {
     match kind {
-        Kind::Corpus => cost.tokens as f64,
+        Kind::Corpus | Kind::Contamination => cost.tokens as f64,
         Kind::Checkpoint => cost.disk as f64,
         Kind::Pretrain | Kind::Midtrain | Kind::Rl | Kind::Eval => cost.flops,
     }
@@ -187,7 +191,7 @@ fn work(kind: Kind, cost: &Cost) -> f64 {
 fn default_rate(kind: Kind, backend: Backend) -> f64 {
     let gpu = backend != Backend::Cpu;
     match kind {
-        Kind::Corpus => 1e6,
+        Kind::Corpus | Kind::Contamination => 1e6,
         Kind::Checkpoint => 5e8,
         Kind::Pretrain | Kind::Midtrain if gpu => 1e14,
         Kind::Rl | Kind::Eval if gpu => 1e13,

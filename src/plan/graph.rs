@@ -111,7 +111,7 @@ impl Graph {
                 input.and_then(|input| shapes[*input].clone())
             };
             shapes.push(match &*node.recipe {
-                Recipe::Corpus(_) => None,
+                Recipe::Corpus(_) | Recipe::Contamination(_) => None,
                 Recipe::Checkpoint(_) => checkpoints.get(&node.key).cloned(),
                 Recipe::Train(train) => match &train.init {
                     Init::Random { shape, .. } => Some(shape.clone()),

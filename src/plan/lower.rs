@@ -7,6 +7,7 @@
 
 use super::outside::Outside;
 use super::trial::{PlannedStage, TrialPlan};
+use crate::recipe::contamination::{self, ContaminationRecipe, Probed};
 use crate::recipe::corpus::TextCorpus;
 use crate::recipe::eval::{Benchmark, EvalProtocol, Items};
 use crate::recipe::optimizer::{AdamW, Optimizer};
@@ -149,6 +150,7 @@ impl Lowering<'_> {
         self.eval("base", &protocol_name, weights, template, &spec.benchmarks, &mut stages);
         for phase in &spec.midtrain {
             let mixture = self.mixture(&phase.mixture, &spec.family, &mut stages);
+            self.contamination(&phase.mixture, &spec.benchmarks, &mut stages);
             let described = format!("{:?}{:?}{:?}{}", phase.mixture, phase.budget, phase.schedule, phase.peak);
             weights = self.stage(&phase.name, (described, Some(weights), seed), &mut stages, || {
                 Recipe::Train(midtrain(phase, lab, mixture, weights, seed))
@@ -233,6 +235,35 @@ impl Lowering<'_> {
             *shares.entry(key).or_default() += share;
         }
         shares.into_iter().map(|(corpus, share)| MixturePart { corpus, share }).collect()
+    }
+
+    /// Adds a look for the benchmarks in each text. The generated world's problems are disjoint from its corpora by how they
+    /// are drawn, so nothing is looked for there.
+    fn contamination(&mut self, parts: &[(Name, f64)], benchmarks: &[Name], stages: &mut Vec<PlannedStage>) {
+        let (lab, outside) = (self.lab, self.outside);
+        let probed = |name: &Name| match &lab.benchmarks[name.as_str()].items {
+            ItemsBinding::World { .. } => None,
+            ItemsBinding::Dataset { place, .. } => {
+                Some(Probed { name: name.text.clone(), content: outside.content(place) })
+            }
+        };
+        let probed: Vec<Probed> = benchmarks.iter().filter_map(probed).collect();
+        if probed.is_empty() {
+            return;
+        }
+        for (name, _) in parts {
+            let CorpusBinding::Text(text) = &lab.corpora[name.as_str()] else { continue };
+            let what = (format!("contamination {name} {benchmarks:?}"), None, Seed(0));
+            self.stage(&format!("contamination:{name}"), what, stages, || {
+                Recipe::Contamination(ContaminationRecipe {
+                    content: outside.content(&text.files),
+                    render: text.render.clone(),
+                    bad_lines: text.bad_lines,
+                    benchmarks: probed.clone(),
+                    words: contamination::WORDS,
+                })
+            });
+        }
     }
 
     /// Adds a stage unless the trial has it already, fingerprinting it only if no trial before had it.

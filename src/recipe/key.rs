@@ -88,14 +88,16 @@ pub struct Fingerprint {
 impl Fingerprint {
     pub fn new(recipe: &Recipe, backend: Backend) -> Fingerprint {
         let kind = recipe.kind();
-        // Corpora are made by integer arithmetic alone and are the same on every backend.
-        let backend = if matches!(recipe, Recipe::Corpus(_) | Recipe::Checkpoint(_)) { Backend::Cpu } else { backend };
+        // Corpora and what is found in them are made by integer arithmetic alone and are the same on every backend.
+        let exact = matches!(recipe, Recipe::Corpus(_) | Recipe::Checkpoint(_) | Recipe::Contamination(_));
+        let backend = if exact { Backend::Cpu } else { backend };
         let recipe = match recipe {
             Recipe::Corpus(r) => serde_json::to_value(r),
             Recipe::Train(r) => serde_json::to_value(r),
             Recipe::Rl(r) => serde_json::to_value(r),
             Recipe::Eval(r) => serde_json::to_value(r),
             Recipe::Checkpoint(r) => serde_json::to_value(r),
+            Recipe::Contamination(r) => serde_json::to_value(r),
         };
         let recipe = recipe.expect("recipes hold only plain data");
         Fingerprint { kind: kind.name().to_string(), version: kind.version(), backend, recipe }

@@ -6,6 +6,7 @@
 //! Recipes name their inputs by [`Key`], so the whole chain `corpus → base → mid-training → RL → evaluation` is a Merkle
 //! tree: change one mixture weight and exactly the stages that depend on it get new keys.
 
+pub mod contamination;
 pub mod corpus;
 pub mod eval;
 pub mod key;
@@ -19,6 +20,7 @@ pub mod train;
 pub mod units;
 pub mod world;
 
+pub use contamination::{ContaminationRecipe, Probed};
 pub use corpus::CorpusRecipe;
 pub use eval::{EvalProtocol, EvalRecipe};
 pub use key::{Fingerprint, Key, canonical_json};
@@ -50,6 +52,8 @@ pub enum Recipe {
     Eval(EvalRecipe),
     /// Weights taken from a checkpoint folder, identified by the digest of its bytes.
     Checkpoint(CheckpointRecipe),
+    /// Which items of benchmarks occur in the text of a corpus.
+    Contamination(ContaminationRecipe),
 }
 
 /// Weights that exist already: identity is the content, never the path.
@@ -72,6 +76,7 @@ pub enum Kind {
     Midtrain,
     Rl,
     Eval,
+    Contamination,
 }
 
 impl Kind {
@@ -84,6 +89,7 @@ impl Kind {
             Kind::Midtrain => "midtrain",
             Kind::Rl => "rl",
             Kind::Eval => "eval",
+            Kind::Contamination => "contamination",
         }
     }
 
@@ -96,6 +102,7 @@ impl Kind {
             Kind::Pretrain | Kind::Midtrain => 1,
             Kind::Rl => 1,
             Kind::Eval => 1,
+            Kind::Contamination => 1,
         }
     }
 }
@@ -111,13 +118,14 @@ impl Recipe {
             Recipe::Rl(_) => Kind::Rl,
             Recipe::Eval(_) => Kind::Eval,
             Recipe::Checkpoint(_) => Kind::Checkpoint,
+            Recipe::Contamination(_) => Kind::Contamination,
         }
     }
 
     /// Keys of the artifacts this stage reads, in a fixed order, each once.
     pub fn inputs(&self) -> Vec<Key> {
         let mut keys = match self {
-            Recipe::Corpus(_) | Recipe::Checkpoint(_) => vec![],
+            Recipe::Corpus(_) | Recipe::Checkpoint(_) | Recipe::Contamination(_) => vec![],
             Recipe::Train(t) => {
                 let mut keys: Vec<Key> = t.mixture.iter().map(|part| part.corpus).collect();
                 if let Init::From { weights } = t.init {
@@ -136,13 +144,15 @@ impl Recipe {
     /// The recipe that a hashed text describes; none if it is of another version of this program.
     pub fn from_fingerprint(fingerprint: &Fingerprint) -> Option<Recipe> {
         let (name, value) = (fingerprint.kind.as_str(), fingerprint.recipe.clone());
-        let kinds = [Kind::Corpus, Kind::Checkpoint, Kind::Pretrain, Kind::Midtrain, Kind::Rl, Kind::Eval];
+        let kinds =
+            [Kind::Corpus, Kind::Checkpoint, Kind::Pretrain, Kind::Midtrain, Kind::Rl, Kind::Eval, Kind::Contamination];
         match kinds.into_iter().find(|kind| kind.name() == name)? {
             Kind::Corpus => serde_json::from_value(value).map(Recipe::Corpus).ok(),
             Kind::Checkpoint => serde_json::from_value(value).map(Recipe::Checkpoint).ok(),
             Kind::Pretrain | Kind::Midtrain => serde_json::from_value(value).map(Recipe::Train).ok(),
             Kind::Rl => serde_json::from_value(value).map(Recipe::Rl).ok(),
             Kind::Eval => serde_json::from_value(value).map(Recipe::Eval).ok(),
+            Kind::Contamination => serde_json::from_value(value).map(Recipe::Contamination).ok(),
         }
     }
 

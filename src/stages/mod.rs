@@ -6,6 +6,7 @@
 //! The loops are written out here, top to bottom: resume, then {evaluate if due; save if due; done?; step}.
 
 mod checkpoint;
+mod contamination;
 mod corpus;
 mod curve;
 mod eval;
@@ -26,6 +27,7 @@ impl Bench for LocalBench {
         match recipe {
             Recipe::Corpus(recipe) => corpus::run(recipe, context),
             Recipe::Checkpoint(recipe) => checkpoint::run(recipe, context),
+            Recipe::Contamination(recipe) => contamination::run(recipe, context),
             Recipe::Train(recipe) => train::run(recipe, context),
             Recipe::Rl(recipe) => rl::run(recipe, context),
             Recipe::Eval(recipe) => eval::run(recipe, context),

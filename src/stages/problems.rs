@@ -87,7 +87,7 @@ pub fn of_protocol(protocol: &EvalProtocol, context: &StageContext) -> Result<Ve
 }
 
 /// The questions of a file, whose bytes are those that the recipe names.
-fn dataset(content: &Key, context: &StageContext) -> Result<Vec<Problem>, StageError> {
+pub(super) fn dataset(content: &Key, context: &StageContext) -> Result<Vec<Problem>, StageError> {
     let gone = || StageError::new("the lab no longer says where these questions lie");
     let path = context.source(content).ok_or_else(gone)?;
     if Key::of(&std::fs::read(path)?) != *content {

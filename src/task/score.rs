@@ -3,7 +3,7 @@
 use super::judge::judge;
 use super::verdict::Verdict;
 use crate::recipe::template::Extract;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::io::{self, BufRead, Write};
 
 /// How many of each verdict were given.
@@ -18,6 +18,15 @@ pub struct Tally {
 }
 
 impl Tally {
+    fn of(&mut self, verdict: Verdict) -> &mut u64 {
+        match verdict {
+            Verdict::Correct => &mut self.correct,
+            Verdict::Wrong => &mut self.wrong,
+            Verdict::NoAnswer => &mut self.no_answer,
+            Verdict::GaveUp => &mut self.gave_up,
+        }
+    }
+
     /// All lines but the blank ones.
     pub fn lines(&self) -> u64 {
         self.correct + self.wrong + self.no_answer + self.gave_up + self.errors
@@ -26,8 +35,9 @@ impl Tally {
 
 /// Reads `{"gold": …, "response": …, …}` lines and writes each back with `verdict` and `rule`, in the same order.
 ///
-/// A line that is no such object, or not UTF-8, becomes `{"line": n, "error": …}` and the rest goes on; blank lines
-/// are skipped. Only reading and writing themselves can fail.
+/// A response that is missing or null is no answer. What can't be judged at all (no JSON object, no gold answer) is given up,
+/// with its `line` and what is wrong as `error`; the rest goes on. Bytes that are not UTF-8 count as U+FFFD; blank lines are
+/// skipped. Only reading and writing themselves can fail.
 pub fn score_lines(mut reader: impl BufRead, mut writer: impl Write) -> io::Result<Tally> {
     let mut tally = Tally::default();
     let mut line = Vec::new();
@@ -41,41 +51,54 @@ pub fn score_lines(mut reader: impl BufRead, mut writer: impl Write) -> io::Resu
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let out = match score_line(&line) {
-            Ok((mut object, verdict, rule)) => {
-                let count = match verdict {
-                    Verdict::Correct => &mut tally.correct,
-                    Verdict::Wrong => &mut tally.wrong,
-                    Verdict::NoAnswer => &mut tally.no_answer,
-                    Verdict::GaveUp => &mut tally.gave_up,
-                };
-                *count += 1;
-                object.insert("verdict".into(), verdict.name().into());
-                object.insert("rule".into(), rule.into());
-                Value::Object(object)
-            }
-            Err(error) => {
-                tally.errors += 1;
-                json!({ "line": number, "error": error })
-            }
-        };
+        let scored = score_line(&line);
+        if scored.error.is_some() {
+            tally.errors += 1;
+        } else {
+            *tally.of(scored.verdict) += 1;
+        }
+        let Scored { mut object, verdict, rule, error } = scored;
+        if let Some(error) = error {
+            object.insert("line".into(), number.into());
+            object.insert("error".into(), error.into());
+        }
+        object.insert("verdict".into(), verdict.name().into());
+        object.insert("rule".into(), rule.into());
+        let out = Value::Object(object);
         serde_json::to_writer(&mut writer, &out)?;
         writer.write_all(b"\n")?;
     }
 }
 
-fn score_line(line: &[u8]) -> Result<(Map<String, Value>, Verdict, &'static str), String> {
-    let text = std::str::from_utf8(line)
-        .map_err(|e| format!("failed to read the line: not UTF-8 from byte {} on", e.valid_up_to()))?;
-    let object: Map<String, Value> =
-        serde_json::from_str(text).map_err(|e| format!("failed to read the line as a JSON object: {e}"))?;
-    let field = |name: &str| match object.get(name) {
-        Some(Value::String(s)) => Ok(s.clone()),
-        Some(Value::Number(n)) => Ok(n.to_string()),
-        Some(_) => Err(format!("`{name}` must be a string or a number")),
-        None => Err(format!("`{name}` is missing")),
+struct Scored {
+    /// The line's own members.
+    object: Map<String, Value>,
+    verdict: Verdict,
+    rule: &'static str,
+    error: Option<String>,
+}
+
+fn score_line(line: &[u8]) -> Scored {
+    let unusable = |object, error| Scored { object, verdict: Verdict::GaveUp, rule: "unusable", error: Some(error) };
+    let object: Map<String, Value> = match serde_json::from_str(&String::from_utf8_lossy(line)) {
+        Ok(object) => object,
+        Err(error) => {
+            return unusable(Map::new(), format!("failed to read the line as a JSON object: {error}"));
+        }
     };
-    let (gold, response) = (field("gold")?, field("response")?);
-    let judged = judge(&response, &gold, Extract::FinalAnswer);
-    Ok((object, judged.verdict, judged.rule))
+    let field = |name: &str| match object.get(name) {
+        Some(Value::String(s)) => Ok(Some(s.clone())),
+        Some(Value::Number(n)) => Ok(Some(n.to_string())),
+        None | Some(Value::Null) => Ok(None),
+        Some(_) => Err(format!("`{name}` must be a string or a number")),
+    };
+    match (field("gold"), field("response")) {
+        (Err(error), _) | (_, Err(error)) => unusable(object, error),
+        (Ok(None), _) => unusable(object, "`gold` is missing".into()),
+        (Ok(Some(_)), Ok(None)) => Scored { object, verdict: Verdict::NoAnswer, rule: "no-answer", error: None },
+        (Ok(Some(gold)), Ok(Some(response))) => {
+            let judged = judge(&response, &gold, Extract::FinalAnswer);
+            Scored { object, verdict: judged.verdict, rule: judged.rule, error: None }
+        }
+    }
 }
