@@ -24,7 +24,7 @@ fn with(mut trial: TrialPlan, stage: &str, change: impl Fn(&mut Recipe)) -> Tria
             }
             Recipe::Rl(rl) => new(&mut rl.policy),
             Recipe::Eval(eval) => new(&mut eval.model),
-            Recipe::Corpus(_) | Recipe::Checkpoint(_) => {}
+            Recipe::Corpus(_) | Recipe::Checkpoint(_) | Recipe::Contamination(_) => {}
         }
         if planned.name == stage {
             change(std::sync::Arc::make_mut(&mut planned.recipe));
