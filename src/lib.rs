@@ -49,6 +49,7 @@
 //! seed. *Stage*: a node of the plan. *Step*: an optimizer step in training, a rollout step in RL. *Family*: Llama-like or
 //! Qwen-like base. *Lab*: what the names of an experiment mean here. *Claim*: a comparison fixed before the run.
 
+pub mod fault;
 pub mod recipe;
 
 // The ledger: decides what must be made and whether the result means anything. No tensors.

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const LAB: &str = "
@@ -115,26 +115,64 @@ fn bytes_depend_on_neither_threads_nor_jobs_nor_a_kill_at_any_moment() {
     assert!(results(place.path(), "killed") == expected, "mending gave other bytes");
 }
 
-#[test]
-fn an_interrupt_saves_and_says_how_to_go_on() {
-    let place = place();
-    let mut command = ablate(place.path(), "stopped", &["--jobs", "1"]);
+/// A run with an artifact to show for itself, so that it is under way.
+fn under_way(place: &Path, results: &str, extra: &[&str]) -> Child {
+    let mut command = ablate(place, results, extra);
     let child = command.stderr(Stdio::piped()).spawn().unwrap();
-    // The first artifact says that the run is under way.
-    let objects = place.path().join("stopped/.store/objects");
-    let under_way = || fs::read_dir(&objects).is_ok_and(|mut entries| entries.next().is_some());
+    let objects = place.join(results).join(".store/objects");
+    let first = || fs::read_dir(&objects).is_ok_and(|mut entries| entries.next().is_some());
     for _ in 0..6000 {
-        if under_way() {
+        if first() {
             break;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+    child
+}
+
+#[test]
+fn an_interrupt_saves_and_says_how_to_go_on() {
+    let place = place();
+    let child = under_way(place.path(), "stopped", &["--jobs", "1"]);
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{said}");
     assert!(said.contains("to go on: ablate run bytes.yaml --lab ./tiny.yaml --results stopped"), "{said}");
     assert!(ablate(place.path(), "stopped", &[]).status().unwrap().success());
+    assert!(ablate(place.path(), "whole", &[]).status().unwrap().success());
+    assert!(results(place.path(), "stopped") == results(place.path(), "whole"));
+}
+
+#[test]
+fn two_interrupts_stop_at_once_and_a_deadline_stops_cleanly_and_neither_costs_a_byte() {
+    let place = place();
+    let child = under_way(place.path(), "stopped", &["--jobs", "2"]);
+    for _ in 0..2 {
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped at once; run the same command again") || said.contains("to go on: "), "{said}");
+
+    // From half a second on, each time a little longer, until it gets through.
+    let (mut deadlines, mut hours) = (0, 0.00014);
+    let last = loop {
+        let mut command = ablate(place.path(), "stopped", &["--max-hours", &hours.to_string(), "--jobs", "1"]);
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        match output.status.code() {
+            Some(130) => {
+                assert!(said.contains("to go on: ablate run bytes.yaml --lab ./tiny.yaml --results stopped"), "{said}")
+            }
+            code => break (code, said),
+        }
+        deadlines += 1;
+        hours *= 1.2;
+    };
+    assert_eq!(last.0, Some(0), "{}", last.1);
+    assert!(deadlines > 0, "the run was too fast for a deadline");
     assert!(ablate(place.path(), "whole", &[]).status().unwrap().success());
     assert!(results(place.path(), "stopped") == results(place.path(), "whole"));
 }

@@ -1,15 +1,16 @@
 //! The one layer through which the ledger touches files.
 //!
 //! Whatever must survive a power cut is written here: a file's bytes are synced before its name appears, and the directory
-//! that holds the name is synced after. In this crate's tests every operation is also noted in a journal, so that the
-//! order itself is under test and not only its usual luck.
+//! that holds the name is synced after. In this crate's tests every operation is also noted in a journal, from which the
+//! power-cut tests build what a disk may hold after a cut at any moment.
 
+#[cfg(test)]
+use super::journal::{self, Operation};
 use crate::recipe::Key;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A file operation that did not work: what, where, and how to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -27,42 +28,65 @@ pub enum Trouble {
     Denied,
     ReadOnly,
     TooManyFiles,
+    InTheWay,
     Other,
 }
 
 impl DiskError {
     pub fn trouble(&self) -> Trouble {
-        match self.source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Trouble::Full,
-            ErrorKind::PermissionDenied => Trouble::Denied,
-            ErrorKind::ReadOnlyFilesystem => Trouble::ReadOnly,
-            _ if self.source.raw_os_error() == Some(24) => Trouble::TooManyFiles,
-            _ => Trouble::Other,
-        }
+        trouble(&self.source)
     }
 
     fn advice(&self) -> &'static str {
-        match self.trouble() {
-            Trouble::Full => {
-                " (the disk or your quota is full: free some space, `ablate gc` drops what nothing needs; nothing that was finished is lost)"
-            }
-            Trouble::Denied => " (change its permissions, or choose another folder with --results)",
-            Trouble::ReadOnly => " (the file system is read-only: choose another folder with --results)",
-            Trouble::TooManyFiles => " (too many open files: raise `ulimit -n` or lower --jobs)",
-            Trouble::Other => "",
+        advice(&self.source)
+    }
+}
+
+fn trouble(error: &io::Error) -> Trouble {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Trouble::Full,
+        ErrorKind::PermissionDenied => Trouble::Denied,
+        ErrorKind::ReadOnlyFilesystem => Trouble::ReadOnly,
+        ErrorKind::NotADirectory => Trouble::InTheWay,
+        _ if error.raw_os_error() == Some(24) => Trouble::TooManyFiles,
+        _ => Trouble::Other,
+    }
+}
+
+/// What to do about an error of the system, in brackets; nothing where nobody knows.
+pub fn advice(error: &io::Error) -> &'static str {
+    match trouble(error) {
+        Trouble::Full => {
+            " (the disk or your quota is full: free some space, `ablate gc` drops what nothing needs; nothing that was finished is lost)"
         }
+        Trouble::Denied => " (change its permissions, or choose another folder with --results)",
+        Trouble::ReadOnly => " (the file system is read-only: choose another folder with --results)",
+        Trouble::TooManyFiles => " (too many open files: raise `ulimit -n` or lower --jobs)",
+        Trouble::InTheWay => " (a file is where a folder should be: choose another folder with --results)",
+        Trouble::Other => "",
     }
 }
 
 pub type Result<T> = std::result::Result<T, DiskError>;
 
 /// Attaches what was done to which path.
-fn at<T>(action: &'static str, path: &Path, result: io::Result<T>) -> Result<T> {
+pub(super) fn at<T>(action: &'static str, path: &Path, result: io::Result<T>) -> Result<T> {
     result.map_err(|source| DiskError { action, path: path.to_path_buf(), source })
 }
 
+/// A folder whose loss in a power cut costs nothing.
 pub fn create_dir(path: &Path) -> Result<()> {
-    at("create the folder", path, fs::create_dir_all(path))
+    at("create the folder", path, fs::create_dir_all(path))?;
+    #[cfg(test)]
+    journal::note(|| Operation::CreateDir(path.to_path_buf()), path);
+    Ok(())
+}
+
+/// A folder that stays: where it is new, the folders that hold its name and those above it are synced.
+pub fn create_lasting_dir(path: &Path) -> Result<()> {
+    let new: Vec<&Path> = path.ancestors().take_while(|part| !part.as_os_str().is_empty() && !part.exists()).collect();
+    create_dir(path)?;
+    new.into_iter().rev().try_for_each(|part| sync_dir(parent(part)))
 }
 
 /// Writes a whole file so that after any crash there is either the old one or the new one.
@@ -98,21 +122,27 @@ fn parent(path: &Path) -> &Path {
 pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = at("create", path, File::create(path))?;
     at("write", path, file.write_all(bytes))?;
-    journal("write", path);
+    #[cfg(test)]
+    journal::note(|| Operation::Write(path.to_path_buf(), bytes.to_vec()), path);
     at("sync", path, file.sync_all())?;
-    journal("sync", path);
+    #[cfg(test)]
+    journal::note(|| Operation::Sync(path.to_path_buf(), bytes.to_vec()), path);
     Ok(())
 }
 
 /// Writes without any promise: for notes whose loss costs nothing.
 pub fn write_note(path: &Path, bytes: &[u8]) -> Result<()> {
-    at("write", path, fs::write(path, bytes))
+    at("write", path, fs::write(path, bytes))?;
+    #[cfg(test)]
+    journal::note(|| Operation::Write(path.to_path_buf(), bytes.to_vec()), path);
+    Ok(())
 }
 
 pub fn sync_file(path: &Path) -> Result<()> {
     let file = at("open", path, File::open(path))?;
     at("sync", path, file.sync_all())?;
-    journal("sync", path);
+    #[cfg(test)]
+    journal::note(|| Operation::Sync(path.to_path_buf(), fs::read(path).unwrap()), path);
     Ok(())
 }
 
@@ -123,7 +153,8 @@ pub fn sync_dir(path: &Path) -> Result<()> {
         let dir = at("open", path, File::open(path))?;
         at("sync the folder", path, dir.sync_all())?;
     }
-    journal("sync-dir", path);
+    #[cfg(test)]
+    journal::note(|| Operation::SyncDir(path.to_path_buf()), path);
     Ok(())
 }
 
@@ -142,18 +173,25 @@ pub fn sync_tree(dir: &Path) -> Result<()> {
 
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     at("move into place", to, fs::rename(from, to))?;
-    journal("rename", to);
+    #[cfg(test)]
+    journal::note(|| Operation::Rename(from.to_path_buf(), to.to_path_buf()), to);
     Ok(())
 }
 
 /// Removes a directory with all it holds; one that is not there is fine.
 pub fn remove_dir(path: &Path) -> Result<()> {
-    absent_is_fine(at("remove", path, fs::remove_dir_all(path)))
+    absent_is_fine(at("remove", path, fs::remove_dir_all(path)))?;
+    #[cfg(test)]
+    journal::note(|| Operation::RemoveDir(path.to_path_buf()), path);
+    Ok(())
 }
 
 /// Removes a file; one that is not there is fine.
 pub fn remove_file(path: &Path) -> Result<()> {
-    absent_is_fine(at("remove", path, fs::remove_file(path)))
+    absent_is_fine(at("remove", path, fs::remove_file(path)))?;
+    #[cfg(test)]
+    journal::note(|| Operation::Remove(path.to_path_buf()), path);
+    Ok(())
 }
 
 fn absent_is_fine(result: Result<()>) -> Result<()> {
@@ -253,7 +291,15 @@ pub fn free(path: &Path) -> Option<u64> {
 
 /// Seconds since 1970, for records and leases. Never part of a key, never compared for order.
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs())
+    // In this crate's own tests the clock jumps back and forth with every look at it: all of them pass regardless.
+    #[cfg(test)]
+    {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static LOOKS: AtomicU64 = AtomicU64::new(1);
+        return LOOKS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    }
+    #[cfg(not(test))]
+    std::time::UNIX_EPOCH.elapsed().map_or(0, |passed| passed.as_secs())
 }
 
 /// This machine's name, for records and leases.
@@ -264,22 +310,6 @@ pub fn host() -> String {
         .or_else(|| std::env::var("HOSTNAME").ok())
         .or_else(|| std::env::var("COMPUTERNAME").ok())
         .unwrap_or_else(|| "unknown".to_string())
-}
-
-#[cfg(test)]
-thread_local! {
-    static JOURNAL: std::cell::RefCell<Vec<(&'static str, PathBuf)>> = const { std::cell::RefCell::new(vec![]) };
-}
-
-fn journal(_operation: &'static str, _path: &Path) {
-    #[cfg(test)]
-    JOURNAL.with_borrow_mut(|journal| journal.push((_operation, _path.to_path_buf())));
-}
-
-/// What this thread did to the disk since it last asked.
-#[cfg(test)]
-pub fn take_journal() -> Vec<(&'static str, PathBuf)> {
-    JOURNAL.with_borrow_mut(std::mem::take)
 }
 
 #[cfg(test)]
@@ -302,12 +332,26 @@ mod tests {
     }
 
     #[test]
+    fn the_clock_of_these_tests_jumps() {
+        let looks: Vec<u64> = (0..10).map(|_| now()).collect();
+        assert!(
+            looks.windows(2).any(|pair| pair[1] < pair[0]) && looks.windows(2).any(|pair| pair[1] > pair[0] + 86_400)
+        );
+    }
+
+    #[test]
     fn an_atomic_write_syncs_bytes_before_the_name_and_the_name_after() {
         let dir = tempfile::tempdir().unwrap();
-        take_journal();
+        let recording = journal::Recording::of(dir.path());
         write_atomic(&dir.path().join("a"), b"x").unwrap();
-        let operations: Vec<&str> = take_journal().iter().map(|(operation, _)| *operation).collect();
-        assert_eq!(operations, ["write", "sync", "rename", "sync-dir"]);
+        let operations = recording.take();
+        assert!(
+            matches!(
+                &operations[..],
+                [Operation::Write(..), Operation::Sync(..), Operation::Rename(..), Operation::SyncDir(_)]
+            ),
+            "{operations:?}"
+        );
         assert_eq!(names(dir.path()).unwrap(), ["a"]);
     }
 

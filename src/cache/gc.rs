@@ -3,8 +3,8 @@
 //! An entry goes whole, record and files in one rename, so a killed `gc` leaves a store that is merely less clean.
 
 use super::disk;
-use super::fault;
 use super::store::{Result, Store};
+use crate::fault;
 use crate::recipe::Key;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -73,7 +73,7 @@ fn open(path: &Path) -> Result<File> {
 }
 
 /// `true` if the lock was free.
-fn settle(path: &Path, locked: std::result::Result<(), TryLockError>) -> Result<bool> {
+pub(super) fn settle(path: &Path, locked: std::result::Result<(), TryLockError>) -> Result<bool> {
     match locked {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),

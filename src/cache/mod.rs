@@ -26,9 +26,11 @@
 
 pub mod digests;
 pub mod disk;
-pub mod fault;
 pub mod gc;
+#[cfg(test)]
+pub mod journal;
 pub mod lease;
+pub mod probe;
 pub mod record;
 pub mod scratch;
 pub mod store;

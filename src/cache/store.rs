@@ -1,9 +1,10 @@
 //! The store: looking up, opening and publishing artifacts.
 
 use super::disk::{self, DiskError};
-use super::fault;
 use super::lease::Lease;
+use super::probe;
 use super::record::{Ending, FORMAT, FileRecord, Label, Provenance, Record};
+use crate::fault;
 use crate::recipe::{Fingerprint, Key};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -111,8 +112,9 @@ impl Store {
     pub fn create(root: &Path) -> Result<Store> {
         let store = Store::at(root)?;
         for folder in ["objects", "tmp", "scratch", "leases"] {
-            disk::create_dir(&root.join(folder))?;
+            disk::create_lasting_dir(&root.join(folder))?;
         }
+        probe::locks_exclude(root)?;
         if !root.join("store.json").exists() {
             disk::write_atomic(&root.join("store.json"), format!("{{\"format\":{FORMAT}}}\n").as_bytes())?;
         }
@@ -257,23 +259,29 @@ impl Store {
         let trash = self.folder("tmp").join(format!("trash-{}-{count}", std::process::id()));
         disk::remove_dir(&trash)?;
         disk::rename(dir, &trash)?;
+        // What is inside must not go before the name does.
+        dir.parent().map_or(Ok(()), disk::sync_dir)?;
+        fault::point("mid-discard");
         Ok(disk::remove_dir(&trash)?)
     }
 
     /// Moves a damaged entry aside and notes why, so that it can be looked at and is never read again.
-    pub fn quarantine(&self, lease: &Lease, reason: &str) -> Result<()> {
+    /// Returns where it is now.
+    pub fn quarantine(&self, lease: &Lease, reason: &str) -> Result<PathBuf> {
         let key = lease.key();
         self.verified.lock().expect("no panic under this lock").remove(&key);
-        let Some(dir) = self.find(&key) else { return Ok(()) };
         let quarantine = self.folder("quarantine");
-        disk::create_dir(&quarantine)?;
+        let Some(dir) = self.find(&key) else { return Ok(quarantine) };
+        disk::create_lasting_dir(&quarantine)?;
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let free = |n: &usize| !quarantine.join(format!("{name}.{n}")).exists();
         let name = (0..).find(free).map(|n| format!("{name}.{n}")).expect("numbers do not end");
         disk::rename(&dir, &quarantine.join(&name))?;
+        disk::sync_dir(&quarantine)?;
         disk::sync_dir(&self.folder("objects"))?;
+        fault::point("mid-quarantine");
         disk::write_note(&quarantine.join(format!("{name}.txt")), format!("{reason}\n").as_bytes())?;
-        Ok(())
+        Ok(quarantine.join(&name))
     }
 }
 

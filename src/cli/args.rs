@@ -36,6 +36,8 @@ pub enum Verb {
     Verify(VerifyArgs),
     /// Drop artifacts that no result and no experiment file given refers to.
     Gc(GcArgs),
+    /// Check this machine: processor, memory, disk, locks, and whether it reproduces our bytes.
+    Doctor(DoctorArgs),
     /// Judge answers: gold and response a line in, verdict and rule a line out.
     Score(ScoreArgs),
     /// Ask one model a benchmark: a Hugging Face folder or a GGUF file, few-shot or as within RL.
@@ -49,6 +51,9 @@ pub enum Verb {
     Import(ImportVerb),
     /// Print the JSON Schema of experiment or lab files, for editors.
     Schema(SchemaArgs),
+    /// List the fault points of this test build, for `ABLATE_FAULT=<point>:<n>`.
+    #[cfg(any(test, feature = "faults"))]
+    Faults,
 }
 
 /// Which trials of which experiment.
@@ -167,6 +172,16 @@ pub struct GcArgs {
     /// List what would be dropped, and drop nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Folder whose disk to look at. Nothing is left there.
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub results: PathBuf,
+    /// Look at the machine only; train nothing.
+    #[arg(long)]
+    pub no_self_test: bool,
 }
 
 #[derive(Debug, Args)]

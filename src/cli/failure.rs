@@ -1,7 +1,6 @@
 //! How a command fails: words for people, an exit code for scripts.
 
 use std::fmt;
-use std::process::ExitCode;
 
 /// Ends the command.
 #[derive(Debug)]
@@ -47,23 +46,24 @@ impl Failure {
         self
     }
 
-    /// Prints itself and gives the exit code.
-    pub fn report(&self) -> ExitCode {
-        let message = self.message.trim_end();
-        match (self.kind, message.starts_with("error:")) {
-            (Kind::Interrupted, _) => eprintln!("{message}"),
-            (_, true) => eprintln!("{message}"),
-            (_, false) => eprintln!("error: {message}"),
-        }
-        if let Some(hint) = &self.hint {
-            eprintln!("hint: {hint}");
-        }
-        ExitCode::from(match self.kind {
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self.kind {
             Kind::Internal => 1,
             Kind::Usage => 2,
             Kind::Trial => 3,
             Kind::Interrupted => 130,
-        })
+        }
+    }
+}
+
+/// What is printed.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.message.trim_end();
+        let word = if self.kind == Kind::Interrupted || message.starts_with("error:") { "" } else { "error: " };
+        writeln!(f, "{word}{message}")?;
+        self.hint.as_ref().map_or(Ok(()), |hint| writeln!(f, "hint: {hint}"))
     }
 }
 

@@ -5,6 +5,8 @@
 mod args;
 mod compare;
 #[cfg(feature = "engine")]
+mod doctor;
+#[cfg(feature = "engine")]
 mod eval;
 #[cfg(feature = "engine")]
 mod export;
@@ -24,24 +26,38 @@ mod report;
 mod run;
 mod schema;
 mod score;
+#[cfg(feature = "engine")]
+mod selftest;
 mod session;
 mod store;
+#[cfg(all(test, feature = "engine"))]
+mod tests;
 
 use args::{Cli, ImportVerb, Verb};
 use clap::Parser;
 use failure::Failure;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Parses the command line, does what it says, and turns the outcome into an exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    ExitCode::from(command(std::env::args_os()))
+}
+
+/// The same for any list of arguments, the program's name first.
+fn command(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = Cli::parse_from(args);
     match dispatch(&cli.verb) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Ok(()) => 0,
+        Err(failure) => {
+            eprint!("{failure}");
+            failure.code()
+        }
     }
 }
 
 fn dispatch(verb: &Verb) -> Result<(), Failure> {
+    crate::fault::check().map_err(Failure::usage)?;
     match verb {
         #[cfg(feature = "engine")]
         Verb::Run(args) => run::run(args),
@@ -65,10 +81,17 @@ fn dispatch(verb: &Verb) -> Result<(), Failure> {
         Verb::Logits(args) => logits::logits(args),
         #[cfg(feature = "engine")]
         Verb::Export(args) => export::export(args),
+        #[cfg(feature = "engine")]
+        Verb::Doctor(args) => doctor::doctor(args),
         Verb::Import(ImportVerb::Wandb(args)) => import::wandb(args),
         Verb::Schema(args) => schema::schema(args),
+        #[cfg(any(test, feature = "faults"))]
+        Verb::Faults => {
+            crate::fault::POINTS.iter().for_each(|(name, place)| println!("{name:<22} {place}"));
+            Ok(())
+        }
         #[cfg(not(feature = "engine"))]
-        Verb::Run(_) | Verb::Eval(_) | Verb::Logits(_) | Verb::Export(_) => {
+        Verb::Run(_) | Verb::Eval(_) | Verb::Doctor(_) | Verb::Logits(_) | Verb::Export(_) => {
             Err(Failure::usage("this build has no engine; build with the default features"))
         }
     }

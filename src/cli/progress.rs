@@ -121,6 +121,8 @@ fn lines(event: &Event) -> Vec<String> {
             let from = resumes_at.map_or(String::new(), |step| format!(", from step {step}"));
             vec![format!("→ {} {} ({why}{from})", stage.name, who(stage))]
         }
+        Event::Note { text } => vec![format!("! {text}")],
+        Event::StageWarning { stage, text } => vec![format!("! {} {}: {text}", stage.name, who(stage))],
         Event::StageFinished { stage, seconds, work } => {
             vec![format!("✓ {} {} in {} · {}", stage.name, who(stage), duration(*seconds), sweep_text(work))]
         }

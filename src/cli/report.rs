@@ -30,7 +30,6 @@ pub fn report(args: &ReportArgs) -> Result<(), Failure> {
             (Chosen::File(experiment), LabOf::Known(lab)) => input(experiment, lab, read)?,
             _ => imported(&name, lab.label(), read),
         };
-        crate::cache::fault::point("during-report");
         let report = render(&input);
         let place = write(&input, &report, &args.out)?;
         println!("{}", place.dir.join("index.html").display());

@@ -1,6 +1,6 @@
 //! `ablate run`.
 
-use super::args::RunArgs;
+use super::args::{RunArgs, Selection};
 use super::failure::Failure;
 use super::progress::{Progress, duration};
 use super::session::Session;
@@ -60,13 +60,6 @@ fn on_interrupt(stop: Stop) {
 }
 
 fn conclude(args: &RunArgs, session: &Session, summary: &Summary) -> Result<(), Failure> {
-    let experiment = args.selection.experiment.display();
-    let lab = if args.selection.lab == "proxy" { String::new() } else { format!(" --lab {}", args.selection.lab) };
-    let results = if args.selection.results.as_os_str() == "results" {
-        String::new()
-    } else {
-        format!(" --results {}", args.selection.results.display())
-    };
     eprintln!(
         "{} trials finished, {} diverged, {} failed, {} left; {} stages made, {} cached; {}",
         summary.trials_finished,
@@ -77,18 +70,80 @@ fn conclude(args: &RunArgs, session: &Session, summary: &Summary) -> Result<(), 
         summary.hits,
         duration(summary.seconds)
     );
+    summary.notes.iter().for_each(|note| eprintln!("note: {note}"));
     eprintln!("results: {}", session.results.display());
+    let all = again(&args.selection, None);
+    if let Some(message) = &summary.not_written {
+        let failure = Failure::internal(format!("the results could not be written: {message}"));
+        return Err(failure.hint(format!("what was made is in the store; once there is room: {all}")));
+    }
     if !summary.failed.is_empty() {
         let mut text = String::from("some stages failed; the others went on\n");
         for (stage, message) in &summary.failed {
             text.push_str(&format!("  {} of {} seed {}: {message}\n", stage.name, stage.arm, stage.seed));
+            // A stage that several trials share is everybody's.
+            let trial = session.trials.iter().find(|trial| trial.arm == stage.arm).filter(|_| stage.trials == 1);
+            if let Some(trial) = trial.filter(|trial| !trial.levels.is_empty()) {
+                text.push_str(&format!("    to try it again: {}\n", again(&args.selection, Some(&trial.levels))));
+            }
         }
-        text.push_str(&format!("to try them again: ablate run {experiment}{lab}{results}"));
+        text.push_str(&format!("to try all that is missing: {all}"));
         return Err(Failure::trial(text));
     }
     if summary.interrupted {
-        return Err(Failure::interrupted(format!("stopped; to go on: ablate run {experiment}{lab}{results}")));
+        return Err(Failure::interrupted(format!("stopped; to go on: {all}")));
     }
-    eprintln!("next: ablate report {experiment}{lab}{results}");
+    let report = again(&Selection { seeds: None, only: vec![], ..args.selection.clone() }, None);
+    eprintln!("next: {}", report.replacen("ablate run", "ablate report", 1));
     Ok(())
+}
+
+/// The command that does the same again, or the same for one arm.
+fn again(selection: &Selection, arm: Option<&[(String, String)]>) -> String {
+    let mut words = vec!["ablate run".to_string(), quoted(&selection.experiment.display().to_string())];
+    let mut flag = |name: &str, value: &str| words.push(format!("{name} {}", quoted(value)));
+    if selection.lab != "proxy" {
+        flag("--lab", &selection.lab);
+    }
+    if selection.results.as_os_str() != "results" {
+        flag("--results", &selection.results.display().to_string());
+    }
+    if let Some(seeds) = selection.seeds {
+        flag("--seeds", &seeds.to_string());
+    }
+    match arm {
+        Some(levels) => levels.iter().for_each(|(axis, level)| flag("--only", &format!("{axis}={level}"))),
+        None => selection.only.iter().for_each(|pair| flag("--only", pair)),
+    }
+    words.join(" ")
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=,:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_string()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_to_go_on_says_all_that_matters_and_survives_a_shell() {
+        let selection = Selection {
+            experiment: "my exp's.yaml".into(),
+            lab: "./tiny.yaml".into(),
+            results: "r".into(),
+            seeds: Some(2),
+            only: vec!["corpus=a".into()],
+        };
+        let flags = "--lab ./tiny.yaml --results r --seeds 2 --only";
+        assert_eq!(again(&selection, None), format!("ablate run 'my exp'\\''s.yaml' {flags} corpus=a"));
+        let levels = [("corpus".to_string(), "b".to_string()), ("family".into(), "llama".into())];
+        assert!(again(&selection, Some(&levels)).ends_with("--only corpus=b --only family=llama"));
+    }
 }

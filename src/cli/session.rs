@@ -100,11 +100,28 @@ pub fn read_experiment(path: &Path) -> Result<Experiment, Failure> {
         Failure::usage(format!("failed to read {}: {error}", path.display()))
             .hint("an experiment is a YAML file, such as experiments/corpus.yaml")
     })?;
-    Experiment::parse(&Source::new(path.display().to_string(), text)).map_err(Failure::usage)
+    let is_lab = has_key(&text, "lab") && !has_key(&text, "question");
+    Experiment::parse(&Source::new(path.display().to_string(), text)).map_err(|mistakes| match is_lab {
+        true => Failure::usage(format!("{} is a lab, not an experiment", path.display()))
+            .hint(format!("ablate run EXPERIMENT.yaml --lab {}", path.display())),
+        false => Failure::usage(mistakes),
+    })
+}
+
+/// Whether a file's text has this key at its top level, mistakes or not.
+fn has_key(text: &str, key: &str) -> bool {
+    text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')))
 }
 
 pub fn read_lab(name: &str) -> Result<Lab, Failure> {
-    Lab::load(name).map_err(|error: LabError| Failure::usage(error))
+    Lab::load(name).map_err(|error: LabError| {
+        let text = std::fs::read_to_string(name).unwrap_or_default();
+        match has_key(&text, "question") && !has_key(&text, "lab") {
+            true => Failure::usage(format!("{name} is an experiment, not a lab"))
+                .hint("a lab binds names and amounts; `ablate schema lab` says how one reads"),
+            false => Failure::usage(error),
+        }
+    })
 }
 
 /// `axis=level` pairs.

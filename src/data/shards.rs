@@ -6,6 +6,7 @@
 //!
 //! The bytes depend on the documents alone. There is no checksum here: the store that holds the folder has one.
 
+use crate::fault;
 use memmap2::Mmap;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
@@ -50,6 +51,7 @@ impl Shards {
     ) -> Result<u64, ShardsError> {
         let mut writer = ShardWriter::open(dir, vocab, eos, Written::default())?;
         for ids in documents {
+            fault::point("mid-corpus");
             writer.push(&ids)?;
         }
         Ok(writer.finish()?.ids)

@@ -3,6 +3,7 @@
 //! A bench is told what to make and where its inputs lie. It never learns which experiment, arm or key-value store asks;
 //! the ledger never learns what a tensor is. Behind the same seam stands [`super::stub::StubBench`], which makes nothing.
 
+use crate::cache::disk;
 use crate::recipe::{Key, Recipe};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,9 +51,10 @@ impl fmt::Display for StageError {
 }
 
 // `StageError` itself is no `std::error::Error`, or this conversion could not exist.
-impl<E: std::error::Error> From<E> for StageError {
+impl<E: std::error::Error + 'static> From<E> for StageError {
     fn from(error: E) -> StageError {
         let mut message = error.to_string();
+        let mut advice = (&error as &(dyn std::error::Error + 'static)).downcast_ref().map_or("", disk::advice);
         let mut cause = error.source();
         while let Some(inner) = cause {
             let text = inner.to_string();
@@ -60,7 +62,11 @@ impl<E: std::error::Error> From<E> for StageError {
             if !message.contains(&text) {
                 message = format!("{message}: {text}");
             }
+            advice = inner.downcast_ref().map_or(advice, disk::advice);
             cause = inner.source();
+        }
+        if !message.contains(advice) {
+            message += advice;
         }
         StageError { message }
     }
@@ -88,6 +94,10 @@ pub enum Told<'a> {
     /// Scratch now holds everything up to this step.
     Saved {
         step: u64,
+    },
+    /// Something that people should know and that changes no result.
+    Warning {
+        text: &'a str,
     },
 }
 
@@ -161,6 +171,11 @@ impl<'a> StageContext<'a> {
         (self.tell)(Told::Saved { step });
     }
 
+    /// Says something that people should know and that changes no result.
+    pub fn warn(&self, text: &str) {
+        (self.tell)(Told::Warning { text });
+    }
+
     /// Asked to stop: save into `scratch()` and return [`Outcome::Interrupted`].
     pub fn stop_requested(&self) -> bool {
         self.stop.requested()
@@ -200,6 +215,8 @@ mod tests {
         struct Outer(#[source] std::io::Error);
         let fails = || -> Result<(), StageError> { Err(Outer(std::io::Error::other("no more room")))? };
         assert_eq!(fails().unwrap_err().message, "failed to save the policy: no more room");
+        let full = || -> Result<(), StageError> { Err(Outer(std::io::ErrorKind::StorageFull.into()))? };
+        assert!(full().unwrap_err().message.contains("`ablate gc` drops"), "what to do about it is said too");
     }
 
     #[test]

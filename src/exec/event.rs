@@ -27,6 +27,11 @@ pub enum Event {
         note: String,
         work: Work,
     },
+    /// Something that people should know and that changes no result: a damaged artifact or state was set aside.
+    StageWarning {
+        stage: StageName,
+        text: String,
+    },
     StageFinished {
         stage: StageName,
         seconds: f64,
@@ -72,6 +77,10 @@ pub enum Event {
         done: usize,
         total: usize,
     },
+    /// Something about the whole run that people should know.
+    Note {
+        text: String,
+    },
     /// The results could not be written; the run goes on and tries again.
     ResultsNotWritten {
         message: String,
@@ -113,6 +122,10 @@ pub struct Summary {
     pub made: usize,
     pub diverged: Vec<StageName>,
     pub failed: Vec<(StageName, String)>,
+    /// Why the results files are not what they should be, if the last attempt to write them failed.
+    pub not_written: Option<String>,
+    /// What was damaged and has been made anew, in words.
+    pub notes: Vec<String>,
     /// Stages left out because an input failed or diverged.
     pub not_run: usize,
     /// Stages still to do, because the run was stopped.

@@ -3,7 +3,7 @@
 use super::event::StageName;
 use super::results::{self, ResultsError};
 use super::writer;
-use crate::cache::{CacheError, Check, Store};
+use crate::cache::{CacheError, Check, DiskError, Store};
 use crate::plan::cost::{self, Calibration, Item, machine};
 use crate::plan::{Assessment, Cost, Freshness, Graph, GraphError, Known, Question, TrialPlan, assess};
 use crate::recipe::{Backend, Key};
@@ -74,7 +74,9 @@ pub enum PrepareError {
     Graph(#[from] GraphError),
     #[error(transparent)]
     Cache(#[from] CacheError),
-    #[error("{0} (move the file away; finished trials are written anew from the store)")]
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
     Results(#[from] ResultsError),
     #[error(transparent)]
     TooExpensive(#[from] cost::TooExpensive),
@@ -129,7 +131,8 @@ impl Prepared {
         let item = |node: usize| {
             let name = self.name(node);
             let what = format!("{} of {} seed {}", name.name, name.arm, name.seed);
-            Item { what, seconds: self.seconds[node], disk: self.costs[node].disk }
+            let (cost, kind) = (&self.costs[node], self.graph.nodes[node].recipe.kind());
+            Item { what, seconds: self.seconds[node], disk: cost.disk, scratch: cost::scratch(kind, cost) }
         };
         self.missing().map(item).collect()
     }

@@ -4,6 +4,7 @@
 //! plan order, so the same experiment gives the same bytes however often it was interrupted and on however many threads
 //! it ran. Wall seconds would break that and live in a third file, `timing.jsonl`, which nothing compares.
 
+use crate::cache::{DiskError, disk};
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -123,13 +124,43 @@ pub struct Results {
 pub enum ResultsError {
     #[error("failed to read {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
-    #[error("failed to read {path}, line {line}: {message}")]
+    #[error(
+        "failed to read {path}, line {line}: {message} (`ablate run` sets the file aside and writes it anew from the store)"
+    )]
     Line { path: PathBuf, line: u64, message: String },
 }
 
 /// Reads `trials.jsonl` and `curves.csv` in `dir`. Absent files are empty results: nothing has been run yet.
 pub fn read(dir: &Path) -> Result<Results, ResultsError> {
     Ok(Results { trials: read_trials(&dir.join("trials.jsonl"))?, curves: read_curves(&dir.join("curves.csv"))? })
+}
+
+/// Moves both files aside if either cannot be read, so that they are written anew from artifacts; says so. They belong
+/// together: rows without their curves would be kept for trials that are not looked at.
+pub fn set_aside_damaged(dir: &Path) -> Result<Option<String>, DiskError> {
+    let reason = match read(dir) {
+        Err(ResultsError::Line { path, line, message }) => {
+            format!("failed to read {}, line {line}: {message}", path.display())
+        }
+        // Text that is no UTF-8 is damage too; a file that can't be opened is not.
+        Err(ResultsError::Io { path, source }) if source.kind() == std::io::ErrorKind::InvalidData => {
+            format!("failed to read {}: {source}", path.display())
+        }
+        Ok(_) | Err(ResultsError::Io { .. }) => return Ok(None),
+    };
+    let free =
+        |n: &usize| !["trials.jsonl", "curves.csv"].iter().any(|name| dir.join(format!("{name}.damaged-{n}")).exists());
+    let n = (0..).find(free).expect("numbers do not end");
+    for name in ["trials.jsonl", "curves.csv"] {
+        if dir.join(name).exists() {
+            disk::rename(&dir.join(name), &dir.join(format!("{name}.damaged-{n}")))?;
+        }
+    }
+    disk::sync_dir(dir)?;
+    Ok(Some(format!(
+        "{reason}; both results files are set aside as *.damaged-{n} and written anew from the store \
+         (trials left out by --only come back with a run without it; imported runs must be imported again)"
+    )))
 }
 
 fn read_trials(path: &Path) -> Result<Vec<Trial>, ResultsError> {

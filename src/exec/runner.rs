@@ -11,8 +11,8 @@ use super::prepare::{PrepareError, Prepared, Setup, prepare};
 use super::results;
 use super::stage::{Made, News, make};
 use super::writer::Writer;
-use crate::cache::{Check, Ending, Holder};
-use crate::plan::cost::{Calibration, machine};
+use crate::cache::{Check, Ending, Holder, disk};
+use crate::plan::cost::{self, Calibration, machine};
 use crate::plan::{Caps, Freshness};
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -76,8 +76,13 @@ pub fn run(
     listen: &(dyn Fn(&Event) + Sync),
 ) -> Result<Summary, PrepareError> {
     let _in_use = setup.store.in_use()?;
+    let damaged = results::set_aside_damaged(setup.results)?;
     let prepared = prepare(setup, Check::Bytes)?;
-    caps.check(&prepared.price(), setup.jobs)?;
+    let price = prepared.price();
+    caps.check(&price, setup.jobs)?;
+    if let Some(free) = disk::free(setup.store.root()) {
+        cost::fits(&price, setup.jobs, free)?;
+    }
     let writer = Writer::new(setup.results, setup.trials, &setup.selected)?;
     let nodes = prepared.graph.nodes.len();
     let run = Run {
@@ -103,6 +108,7 @@ pub fn run(
         writer: Mutex::new(writer),
         prepared: &prepared,
     };
+    damaged.into_iter().for_each(|text| run.note(text));
     run.start();
     std::thread::scope(|scope| {
         for _ in 0..setup.jobs.max(1) {
@@ -119,6 +125,11 @@ impl Run<'_> {
 
     fn tell(&self, events: Vec<Event>) {
         events.iter().for_each(self.listen);
+    }
+
+    fn note(&self, text: String) {
+        self.board().summary.notes.push(text.clone());
+        self.tell(vec![Event::Note { text }]);
     }
 
     /// Settles what is there already.
@@ -154,6 +165,11 @@ impl Run<'_> {
             let made = make(self.setup, self.prepared, node, self.bench, self.stop, &|news| {
                 let stage = name.clone();
                 self.tell(vec![match news {
+                    News::Warning { text } => {
+                        let note = format!("{} of {} seed {}: {text}", stage.name, stage.arm, stage.seed);
+                        self.board().summary.notes.push(note);
+                        Event::StageWarning { stage, text }
+                    }
                     News::Started { why, resumes_at } => Event::StageStarted { stage, why, resumes_at },
                     News::Progress { done, total, note } => {
                         let mut board = self.board();
@@ -326,8 +342,10 @@ impl Run<'_> {
             let (arm, seed) = (plan.arm.clone(), plan.seed.0);
             self.tell(vec![Event::TrialFinished { arm, seed, outcome, done, total }]);
             let mut writer = self.writer.lock().expect("writing does not panic");
-            if let Ok(rows) = rows {
-                writer.set(self.prepared.indices[trial], &rows);
+            if let Ok(rows) = rows
+                && let Some(text) = writer.set(self.prepared.indices[trial], &rows)
+            {
+                self.note(text);
             }
             if writer.due() {
                 self.write(&mut writer);
@@ -350,8 +368,10 @@ impl Run<'_> {
     }
 
     fn write(&self, writer: &mut Writer) {
-        if let Err(error) = writer.write() {
-            self.tell(vec![Event::ResultsNotWritten { message: error.to_string() }]);
+        let failed = writer.write().err().map(|error| error.to_string());
+        self.board().summary.not_written = failed.clone();
+        if let Some(message) = failed {
+            self.tell(vec![Event::ResultsNotWritten { message }]);
         }
     }
 

@@ -6,9 +6,8 @@ use super::prepare::{Prepared, Setup};
 use crate::cache::store::{Finish, Result};
 use crate::cache::{CacheError, Check};
 use crate::cache::{Ending, Holder, Label, Lease, Noted, Presence, Provenance, disk, record::MAX_LABELS};
-use crate::plan::cost::bytes;
+use crate::plan::cost::{self, bytes};
 use crate::plan::{Assessment, Freshness, StaleReason};
-use crate::recipe::Kind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::Instant;
@@ -41,6 +40,7 @@ pub enum Made {
 pub enum News {
     Started { why: String, resumes_at: Option<u64> },
     Progress { done: u64, total: u64, note: String },
+    Warning { text: String },
 }
 
 /// Makes a stage whose inputs are there.
@@ -62,7 +62,11 @@ pub fn make(
         let forced = setup.forced.contains(&stage.key);
         match setup.store.look(&stage.key, Check::Bytes)? {
             Presence::Present(record) if !forced => return Ok(Made::Found(record.ending)),
-            Presence::Damaged(reason) => setup.store.quarantine(&lease, &reason)?,
+            Presence::Damaged(reason) => {
+                let aside = setup.store.quarantine(&lease, &reason)?;
+                let text = format!("its artifact is damaged ({reason}); set aside in {}, made anew", aside.display());
+                tell(News::Warning { text });
+            }
             Presence::Present(_) | Presence::Absent => {}
         }
         if forced {
@@ -104,6 +108,7 @@ fn attempt(
                     steps.lock().expect("no panic under this lock").1 = done;
                     tell(News::Progress { done, total, note: note.to_string() });
                 }
+                Told::Warning { text } => tell(News::Warning { text: text.to_string() }),
                 Told::Saved { step } => {
                     steps.lock().expect("no panic under this lock").0 = Some(step);
                     let _ = store.note_scratch(&stage.key, Noted { step, seconds: seconds() });
@@ -177,10 +182,7 @@ fn why(state: &Assessment) -> String {
 /// Says so if the stage will not fit on the disk: its artifact, and for training a checkpoint with two moments.
 fn no_room(setup: &Setup, prepared: &Prepared, node: usize) -> Option<String> {
     let artifact = prepared.costs[node].disk;
-    let scratch = match prepared.graph.nodes[node].recipe.kind() {
-        Kind::Pretrain | Kind::Midtrain | Kind::Rl => 4 * artifact,
-        Kind::Corpus | Kind::Checkpoint | Kind::Eval | Kind::Contamination => 0,
-    };
+    let scratch = cost::scratch(prepared.graph.nodes[node].recipe.kind(), &prepared.costs[node]);
     let free = disk::free(setup.store.root())?;
     let needed = artifact + scratch;
     (needed > free).then(|| {

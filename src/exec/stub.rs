@@ -4,7 +4,8 @@
 //! the same fault points as a real stage, and can be told to misbehave.
 
 use super::bench::{Bench, Outcome, StageContext, StageError};
-use crate::cache::{disk, fault};
+use crate::cache::disk;
+use crate::fault;
 use crate::recipe::{EvalProtocol, Key, Recipe, Rng, Seed, canonical_json};
 use std::collections::BTreeMap;
 use std::fmt::Write;

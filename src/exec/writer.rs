@@ -7,6 +7,7 @@
 use super::collect::{Rows, Timing};
 use super::results::{self, CurvePoint, Outcome, Results, ResultsError, Trial};
 use crate::cache::{DiskError, disk};
+use crate::fault;
 use crate::plan::{History, TrialPlan};
 use crate::recipe::Key;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,8 @@ pub struct Writer {
     dir: PathBuf,
     /// For each trial of the full plan: what to write.
     rows: Vec<Option<Rendered>>,
+    /// For those taken over from the files, whether their stages have been looked at since.
+    unseen: Vec<bool>,
     imported: Vec<Rendered>,
     /// Lines of `contamination.jsonl` by the stage they come from, of stages that the plan still has.
     contamination: BTreeMap<Key, String>,
@@ -69,19 +72,29 @@ impl Writer {
             let levels = trial.levels.0 == plan.levels;
             (same && levels && !retried).then_some(rendered)
         };
-        let rows = trials.iter().enumerate().map(still_holds).collect();
+        let rows: Vec<Option<Rendered>> = trials.iter().enumerate().map(still_holds).collect();
+        let unseen = rows.iter().map(Option::is_some).collect();
         let planned: BTreeSet<Key> =
             trials.iter().flat_map(|trial| trial.stages.iter().map(|stage| stage.key)).collect();
         let mut contamination = contamination(dir);
         contamination.retain(|key, _| planned.contains(key));
-        Ok(Writer { dir: dir.to_path_buf(), rows, imported, contamination, written: None, took: Duration::ZERO })
+        Ok(Writer { dir: dir.to_path_buf(), rows, unseen, imported, contamination, written: None, took: Duration::ZERO })
     }
 
-    /// Sets the rows of a trial of the full plan.
-    pub fn set(&mut self, trial: usize, rows: &Rows) {
+    /// Sets the rows of a trial of the full plan. Says so if the files held other rows for the same artifacts.
+    pub fn set(&mut self, trial: usize, rows: &Rows) -> Option<String> {
         let timing = serde_json::to_string(&rows.timing).expect("plain data") + "\n";
         self.contamination.extend(rows.contamination.clone());
-        self.rows[trial] = Some(render(&rows.trial, &rows.curves, Some(timing)));
+        let new = render(&rows.trial, &rows.curves, Some(timing));
+        let old = self.rows[trial].replace(new.clone()).filter(|_| std::mem::take(&mut self.unseen[trial]))?;
+        let same = old.trial == new.trial && old.curves == new.curves;
+        let (arm, seed, dir) = (&rows.trial.arm, rows.trial.seed, self.dir.display());
+        (!same).then(|| {
+            format!(
+                "the rows of {arm} seed {seed} in {dir} were not those of its artifacts \
+                 (damaged, edited, or of another version); they are written anew"
+            )
+        })
     }
 
     /// Whether it is time to write again: always at first, later so seldom that writing takes a twentieth of the time.
@@ -95,7 +108,8 @@ impl Writer {
         let all: Vec<&Rendered> = self.rows.iter().flatten().chain(&self.imported).collect();
         let join = |part: fn(&Rendered) -> &str| all.iter().map(|rows| part(rows)).collect::<String>();
         let curves = results::curves_text([]) + &join(|rows| &rows.curves);
-        disk::create_dir(&self.dir)?;
+        fault::point("before-results");
+        disk::create_lasting_dir(&self.dir)?;
         let contamination: String = self.contamination.values().map(String::as_str).collect();
         for (name, text) in [
             ("contamination.jsonl", contamination),
@@ -104,6 +118,9 @@ impl Writer {
             // Last, so that a trial that is listed has its curves.
             ("trials.jsonl", join(|rows| &rows.trial)),
         ] {
+            if name == "trials.jsonl" {
+                fault::point("mid-results");
+            }
             let path = self.dir.join(name);
             // Only labs with texts and questions from outside have anything to look for.
             if name == "contamination.jsonl" && text.is_empty() && !path.exists() {

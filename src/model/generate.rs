@@ -12,6 +12,7 @@ use super::kernel::gemm::{Into, PANEL, clear_tail, gemm, pack, pack_transposed, 
 use super::kernel::head::{argmax, exponentials, finish, pick, temper};
 use super::kernel::norm::rms_norm;
 use super::kernel::softmax::{multiply, softmax};
+use crate::fault;
 use crate::recipe::{ModelShape, Rng};
 use std::ops::Range;
 use std::sync::Mutex;
@@ -117,6 +118,7 @@ pub fn generate_watched(
             if live.is_empty() && next.load(Ordering::Relaxed) >= jobs.len() {
                 return;
             }
+            fault::point("mid-rollout");
             live.step();
         }
     };

@@ -42,6 +42,9 @@ fn read(path: &Path, values: bool) -> Result<(ModelShape, Params), ModelError> {
     };
     let factors = if dims.contains_key(ROPE_FACTORS) { Some(fetch(ROPE_FACTORS)?) } else { None };
     let shape = shape_of(&metadata, &dims, factors.as_deref()).map_err(wrong)?;
+    let length = std::fs::metadata(path).map_err(|source| ModelError::Io { path: place.clone(), source })?.len();
+    // The tightest quantisation takes more than a bit a number.
+    layout::check_room(&shape, length, 1)?;
     let tensors = layout::tensors(&shape);
     let mut params = Params::zeros(if values { tensors.clone() } else { vec![] });
     let mut unread: BTreeSet<&str> = dims.keys().copied().filter(|name| *name != ROPE_FACTORS).collect();

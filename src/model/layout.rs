@@ -116,6 +116,29 @@ impl Layout {
     }
 }
 
+/// Bytes that may be spent on a configuration before its weights are looked at.
+const ROOM: u64 = 1 << 25;
+
+/// Refuses a shape whose numbers cannot lie in `bytes` at `bits` a number, before anything is allocated for it: a
+/// configuration is a few words that anyone can write. What takes no more than [`ROOM`] anyway is left to the readers, who
+/// say more precisely what is missing.
+pub fn check_room(shape: &ModelShape, bytes: u64, bits: u64) -> Result<(), ModelError> {
+    check(shape)?;
+    let wide = |n: usize| n as u128;
+    let (d, heads, kv_heads) = (wide(shape.hidden), wide(shape.heads), wide(shape.kv_heads));
+    // Saturating: nothing that overflows 128 bits fits anywhere.
+    let times = |factors: &[u128]| factors.iter().fold(1u128, |product, factor| product.saturating_mul(*factor));
+    let attention = times(&[2, heads.saturating_add(kv_heads), wide(shape.head_dim), d]);
+    let layer = attention.saturating_add(times(&[3, wide(shape.ffn), d]));
+    let numbers = times(&[wide(shape.vocab), d]).saturating_add(times(&[wide(shape.layers), layer]));
+    if times(&[numbers, bits.into()]) > u128::from(bytes.max(ROOM)) * 8 {
+        return Err(ModelError::Shape(format!(
+            "it has {numbers} numbers, more than {bytes} bytes of weights can hold"
+        )));
+    }
+    Ok(())
+}
+
 fn check(shape: &ModelShape) -> Result<(), ModelError> {
     let wrong = |what: String| Err(ModelError::Shape(what));
     if shape.hidden == 0 || shape.ffn == 0 || shape.head_dim == 0 || !shape.head_dim.is_multiple_of(2) {

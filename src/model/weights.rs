@@ -83,7 +83,32 @@ pub fn check(dir: &Path) -> Result<ModelShape, ModelError> {
 fn shape_at(dir: &Path) -> Result<ModelShape, ModelError> {
     let path = dir.join("config.json");
     let config = read_json(&path)?;
-    shape_of(&config).map_err(|what| ModelError::Config { path: path.display().to_string(), what })
+    let shape = shape_of(&config).map_err(|what| ModelError::Config { path: path.display().to_string(), what })?;
+    let mut length = 0;
+    for file in files(dir)? {
+        let path = dir.join(file);
+        length += fs::metadata(&path).map_err(io(&path))?.len();
+    }
+    layout::check_room(&shape, length, 16)?;
+    Ok(shape)
+}
+
+/// Names of the files that hold a folder's weights; all of them are of this folder.
+fn files(dir: &Path) -> Result<BTreeSet<String>, ModelError> {
+    let index = dir.join("model.safetensors.index.json");
+    if !index.exists() {
+        return Ok(["model.safetensors".to_string()].into());
+    }
+    let index_text = read_json(&index)?;
+    let map = index_text.get("weight_map").and_then(Value::as_object);
+    let wrong = || ModelError::Config { path: index.display().to_string(), what: "has no `weight_map`".into() };
+    let files: BTreeSet<String> =
+        map.ok_or_else(wrong)?.values().filter_map(|file| file.as_str().map(String::from)).collect();
+    if let Some(outside) = files.iter().find(|file| file.contains(['/', '\\']) || file.starts_with("..")) {
+        let what = format!("names `{outside}`, which is not a file of this folder");
+        return Err(ModelError::Config { path: index.display().to_string(), what });
+    }
+    Ok(files)
 }
 
 /// Visits every tensor that a shape asks for; names the first one too many or missing.
@@ -93,22 +118,7 @@ fn each_tensor(
     mut visit: impl FnMut(&str, &TensorView) -> Result<(), ModelError>,
 ) -> Result<(), ModelError> {
     let mut missing: BTreeSet<String> = layout::tensors(shape).into_iter().map(|(name, _)| name).collect();
-    let index = dir.join("model.safetensors.index.json");
-    let files: BTreeSet<String> = if index.exists() {
-        let index_text = read_json(&index)?;
-        let map = index_text.get("weight_map").and_then(Value::as_object);
-        let wrong = || ModelError::Config { path: index.display().to_string(), what: "has no `weight_map`".into() };
-        let files: BTreeSet<String> =
-            map.ok_or_else(wrong)?.values().filter_map(|file| file.as_str().map(String::from)).collect();
-        if let Some(outside) = files.iter().find(|file| file.contains(['/', '\\']) || file.starts_with("..")) {
-            let what = format!("names `{outside}`, which is not a file of this folder");
-            return Err(ModelError::Config { path: index.display().to_string(), what });
-        }
-        files
-    } else {
-        ["model.safetensors".to_string()].into()
-    };
-    for file in files {
+    for file in files(dir)? {
         let path = dir.join(file);
         let file = fs::File::open(&path).map_err(io(&path))?;
         // SAFETY: the map is read-only; a file truncated by somebody else while it is read is outside what we can guard.

@@ -214,6 +214,8 @@ pub struct Item {
     pub what: String,
     pub seconds: f64,
     pub disk: u64,
+    /// While it is being made.
+    pub scratch: u64,
 }
 
 /// A run that would exceed a cap; nothing has been started.
@@ -221,7 +223,7 @@ pub struct Item {
 pub enum TooExpensive {
     #[error(
         "failed to start: the {stages} stages to run take about {hours:.1} h, more than the allowed {allowed} h; the longest are {longest} \
-         (thin the experiment with --only or --seeds, or raise --max-hours)"
+         (thin the experiment with --only or --seeds, or raise --budget)"
     )]
     Hours { stages: usize, hours: f64, allowed: f64, longest: String },
     #[error(
@@ -229,6 +231,12 @@ pub enum TooExpensive {
          (thin the experiment with --only or --seeds, drop old artifacts with `ablate gc`, or raise --max-disk)", bytes(*disk), bytes(*allowed)
     )]
     Disk { stages: usize, disk: u64, allowed: u64, largest: String },
+    #[error(
+        "failed to start: the {stages} stages to run need about {}, and {} are free where the store lies; the largest are {largest} \
+         (free some space, drop old artifacts with `ablate gc`, thin the experiment with --only or --seeds, or choose another disk with --results)",
+        bytes(*disk), bytes(*free)
+    )]
+    NoRoom { stages: usize, disk: u64, free: u64, largest: String },
 }
 
 impl Caps {
@@ -253,6 +261,28 @@ impl Caps {
             return Err(TooExpensive::Disk { stages: items.len(), disk, allowed, largest });
         }
         Ok(())
+    }
+}
+
+/// Refuses a run whose artifacts don't fit into `free` bytes, together with the step checkpoints of `jobs` stages at work:
+/// weights with two moments, the one before them not yet removed.
+pub fn fits(items: &[Item], jobs: usize, free: u64) -> Result<(), TooExpensive> {
+    let mut sorted: Vec<&Item> = items.iter().collect();
+    sorted.sort_by_key(|item| std::cmp::Reverse(item.disk));
+    let scratch: u64 = sorted.iter().take(jobs.max(1)).map(|item| item.scratch).sum();
+    let disk = items.iter().map(|item| item.disk).sum::<u64>() + scratch;
+    if disk <= free {
+        return Ok(());
+    }
+    let largest = sorted.iter().take(3).map(|item| format!("{} ({})", item.what, bytes(item.disk)));
+    Err(TooExpensive::NoRoom { stages: items.len(), disk, free, largest: largest.collect::<Vec<_>>().join(", ") })
+}
+
+/// Bytes of a stage's step checkpoints.
+pub fn scratch(kind: Kind, cost: &Cost) -> u64 {
+    match kind {
+        Kind::Pretrain | Kind::Midtrain | Kind::Rl => 6 * cost.disk,
+        Kind::Corpus | Kind::Checkpoint | Kind::Eval | Kind::Contamination => 0,
     }
 }
 

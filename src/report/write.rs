@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::fault;
 use crate::report::{ExperimentInput, Report, html, markdown, overview, png};
 
 /// A report that cannot be written.
@@ -39,6 +40,7 @@ pub fn write(input: &ExperimentInput, report: &Report, out: &Path) -> Result<Wri
     let dir = out.join(&input.name).join(&input.lab);
     let mut files = vec![];
     let mut put = |name: String, bytes: &[u8]| -> Result<(), Error> {
+        fault::point("during-report");
         let path = dir.join(&name);
         let parent = path.parent().unwrap_or(&dir);
         let io = |source| Error::Io { path: path.clone(), source };

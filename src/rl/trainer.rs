@@ -11,6 +11,7 @@ use super::objective::{ObjectiveSums, surrogate, token_weights};
 use super::rollout::{Rollout, RolloutGroup, sample_groups};
 use crate::data::Tokenizer;
 use crate::data::tokenizer::TokenizerError;
+use crate::fault;
 use crate::model::{Batch, Decoder, NO_TARGET, Params};
 use crate::recipe::{Optimizer, RlRecipe};
 use crate::task::Problem;
@@ -104,6 +105,7 @@ impl RlTrainer {
         for members in mini_batches(&self.recipe, step) {
             let siblings: Vec<&RolloutGroup> = members.iter().map(|&member| &groups[member]).collect();
             updates.extend(self.update(&siblings, threads)?);
+            fault::point("between-inner-updates");
         }
         seconds.update = start.elapsed().as_secs_f64();
 

@@ -146,11 +146,13 @@ pub fn name(node: &Node, mistakes: &mut Mistakes) -> Option<Name> {
 /// Whether a name holds letters, digits, `.`, `_`, `+` and `-` only; reports it if not.
 pub fn check_name(name: &Name, mistakes: &mut Mistakes) -> bool {
     let fine = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
-    let ok = !name.text.is_empty() && name.text.len() <= 64 && name.text.chars().all(fine);
+    // Names become folders: one that begins with a dot could be hidden, or another folder altogether.
+    let ok =
+        !name.text.is_empty() && name.text.len() <= 64 && !name.text.starts_with('.') && name.text.chars().all(fine);
     if !ok {
         mistakes.add(
             &name.at,
-            format!("`{name}` can't be a name: letters, digits, `.`, `_`, `+` and `-` only, at most 64"),
+            format!("`{name}` can't be a name: letters, digits, `.` (not first), `_`, `+` and `-` only, at most 64"),
         );
     }
     ok

@@ -5,6 +5,7 @@ use super::model;
 use crate::data::HfTokenizer;
 use crate::eval::open::Place;
 use crate::exec::{Outcome, StageContext, StageError};
+use crate::fault;
 use crate::model::weights;
 use crate::recipe::CheckpointRecipe;
 use serde_json::Map;
@@ -16,6 +17,7 @@ pub fn run(recipe: &CheckpointRecipe, context: &StageContext) -> Result<Outcome,
         return Err(changed(&place.path().display().to_string()));
     }
     let decoder = place.decoder()?;
+    fault::point("mid-checkpoint");
     let out = context.out().join("model");
     match &recipe.tokenizer {
         None => weights::save(&out, &decoder, &Map::new())?,

@@ -8,14 +8,13 @@ use super::curve::Curve;
 use crate::data::tokenise::{Progress, Tokenising};
 use crate::data::{HfTokenizer, ShardWriter, Shards, Source, Tokenizer, world};
 use crate::exec::{Outcome, StageContext, StageError};
+use crate::fault::{self, SAVE_EVERY};
 use crate::recipe::CorpusRecipe;
 use crate::recipe::corpus::TextCorpus;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How much work an interruption may cost.
-const SAVE_EVERY: Duration = Duration::from_secs(30);
 const PROGRESS: &str = "progress.json";
 const PARTS: &str = "shards";
 
@@ -65,6 +64,7 @@ fn text(recipe: &TextCorpus, context: &StageContext) -> Result<Option<u64>, Stag
     };
     let (total, mut saved_at) = (source.bytes(), Instant::now());
     while tokenising.batch()? {
+        fault::point("mid-corpus");
         if context.stop_requested() || saved_at.elapsed() > SAVE_EVERY {
             save(&saved, &tokenising.save()?)?;
             context.saved(tokenising.so_far().documents);
@@ -96,5 +96,6 @@ fn save(saved: &Path, progress: &Progress) -> Result<(), StageError> {
     let fresh = saved.with_extension("tmp");
     fs::write(&fresh, serde_json::to_vec(progress)?)?;
     fs::File::open(&fresh)?.sync_all()?;
+    fault::point("mid-save");
     Ok(fs::rename(&fresh, saved)?)
 }

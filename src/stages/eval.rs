@@ -2,9 +2,9 @@
 
 use super::curve::Curve;
 use super::{model, problems};
-use crate::cache::fault;
 use crate::eval::{Evaluation, evaluate};
 use crate::exec::{Outcome, StageContext, StageError};
+use crate::fault;
 use crate::model::weights;
 use crate::recipe::EvalRecipe;
 use std::io::Write;

@@ -3,16 +3,13 @@
 use super::curve::Curve;
 use super::problems::Pool;
 use super::{eval, model, problems, saved};
-use crate::cache::fault;
 use crate::eval::evaluate;
 use crate::exec::{Outcome, StageContext, StageError};
+use crate::fault::{self, SAVE_EVERY};
 use crate::model::weights;
 use crate::recipe::RlRecipe;
 use crate::rl::{RlError, RlTrainer};
-use std::time::{Duration, Instant};
-
-/// How much work an interruption may cost.
-const SAVE_EVERY: Duration = Duration::from_secs(20);
+use std::time::Instant;
 
 pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageError> {
     let folder = model::folder(context, &recipe.policy);
@@ -21,7 +18,7 @@ pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageEr
     let (pool, too_long) = Pool::open(recipe, &tokenizer, context)?;
     let policy = weights::load(&folder)?;
     // A state is saved after the evaluation that was due at its step, so a resumed run neither repeats nor skips one.
-    let (mut trainer, mut curve, mut evaluated) = match saved::latest(context.scratch()) {
+    let (mut trainer, mut curve, mut evaluated) = match saved::latest(context)? {
         Some(state) => {
             let trainer = RlTrainer::resume(recipe, policy, &state)?;
             let step = trainer.steps_done();

@@ -1,16 +1,18 @@
 //! Step checkpoints inside a stage's scratch folder: what an interrupted stage goes on from.
 //!
-//! A state is written into a new folder, sealed with the digest of its files, and renamed; the one before is removed
-//! only then. A folder whose seal does not match is not a state, so a crash in the middle of saving costs the steps since
-//! the state before it and nothing else.
+//! A state is written into a new folder, sealed with the digest of its files, synced and renamed; the one before is removed
+//! only then. A folder whose seal does not match is not a state: it is set aside and said so, and the stage goes on from
+//! the state before it or from the start. Since a step is a pure function of the state before it, either gives the same bytes.
 
+use crate::cache::disk;
 use crate::exec::{StageContext, StageError};
+use crate::fault;
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 
 const SEAL: &str = "sha256";
+const STATE: &str = "step-";
+const DAMAGED: &str = "damaged-";
 
 /// Writes a state through `write` and makes it the one to resume from.
 pub fn save(
@@ -19,71 +21,60 @@ pub fn save(
     write: impl FnOnce(&Path) -> Result<(), StageError>,
 ) -> Result<(), StageError> {
     let scratch = context.scratch();
-    let fresh = scratch.join("saving.tmp");
-    if fresh.exists() {
-        fs::remove_dir_all(&fresh)?;
+    let place = scratch.join(format!("{STATE}{step:010}"));
+    if !is_whole(&place) {
+        let fresh = scratch.join("saving.tmp");
+        disk::remove_dir(&fresh)?;
+        disk::create_dir(&fresh)?;
+        write(&fresh)?;
+        disk::write_synced(&fresh.join(SEAL), digest(&fresh)?.as_bytes())?;
+        disk::sync_tree(&fresh)?;
+        fault::point("mid-save");
+        disk::remove_dir(&place)?;
+        disk::rename(&fresh, &place)?;
+        disk::sync_dir(scratch)?;
     }
-    fs::create_dir_all(&fresh)?;
-    write(&fresh)?;
-    fs::write(fresh.join(SEAL), digest(&fresh)?)?;
-    for file in files(&fresh)? {
-        File::open(file)?.sync_all()?;
-    }
-    let place = scratch.join(format!("step-{step:010}"));
-    if place.exists() {
-        fs::remove_dir_all(&place)?;
-    }
-    fs::rename(&fresh, &place)?;
-    File::open(scratch)?.sync_all()?;
+    fault::point("after-save");
     for older in states(scratch)? {
         if older != place {
-            fs::remove_dir_all(older)?;
+            disk::remove_dir(&older)?;
         }
     }
     context.saved(step);
     Ok(())
 }
 
-/// The latest whole state, if there is one.
-pub fn latest(scratch: &Path) -> Option<PathBuf> {
-    states(scratch).ok()?.into_iter().rev().find(|state| {
-        let sealed = fs::read_to_string(state.join(SEAL)).ok();
-        sealed.is_some() && sealed == digest(state).ok()
-    })
-}
-
-fn states(scratch: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(scratch)? {
-        let path = entry?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-")) {
-            found.push(path);
+/// The latest whole state, if there is one. Damaged ones are set aside, and the context is told.
+pub fn latest(context: &StageContext) -> Result<Option<PathBuf>, StageError> {
+    for state in states(context.scratch())?.into_iter().rev() {
+        if is_whole(&state) {
+            return Ok(Some(state));
         }
+        let name = state.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let aside = state.with_file_name(format!("{DAMAGED}{name}"));
+        disk::remove_dir(&aside)?;
+        disk::rename(&state, &aside)?;
+        context.warn(&format!("its saved state {name} is damaged and set aside; those steps are done again"));
     }
-    found.sort();
-    Ok(found)
+    Ok(None)
 }
 
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
-        let entry = entry?;
-        if entry.file_type().is_file() {
-            found.push(entry.into_path());
-        }
-    }
-    Ok(found)
+fn is_whole(state: &Path) -> bool {
+    let sealed = disk::read(&state.join(SEAL)).ok();
+    sealed.is_some() && sealed == digest(state).ok().map(String::into_bytes)
 }
 
-fn digest(folder: &Path) -> io::Result<String> {
+fn states(scratch: &Path) -> Result<Vec<PathBuf>, StageError> {
+    let names = disk::names(scratch)?;
+    Ok(names.iter().filter(|name| name.starts_with(STATE)).map(|name| scratch.join(name)).collect())
+}
+
+fn digest(folder: &Path) -> Result<String, StageError> {
     let mut hash = Sha256::new();
-    for file in files(folder)? {
-        let name = file.strip_prefix(folder).expect("walked from the folder").to_string_lossy().into_owned();
-        if name != SEAL {
-            hash.update(name.as_bytes());
-            hash.update([0]);
-            hash.update(Sha256::digest(fs::read(&file)?));
-        }
+    for name in disk::files(folder)?.iter().filter(|name| *name != SEAL) {
+        hash.update(name.as_bytes());
+        hash.update([0]);
+        hash.update(disk::digest(&folder.join(name))?.0.to_string());
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
@@ -91,21 +82,53 @@ fn digest(folder: &Path) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::sync::Mutex;
 
     #[test]
-    fn a_damaged_state_is_not_resumed_from() {
-        let scratch = tempfile::tempdir().unwrap();
-        let context = StageContext::new(scratch.path(), scratch.path(), 1);
+    fn any_damaged_byte_of_a_state_is_found_set_aside_and_told() {
+        // In memory where the system offers that: hundreds of states are synced here.
+        let memory = Path::new("/dev/shm");
+        let scratch = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+        let told = Mutex::new(Vec::new());
+        let context = StageContext::new(scratch.path(), scratch.path(), 1).with_listener(|news| {
+            if let crate::exec::bench::Told::Warning { text } = news {
+                told.lock().unwrap().push(text.to_string());
+            }
+        });
         let save =
             |step, text: &str| save(&context, step, |folder| Ok(fs::write(folder.join("state"), text)?)).unwrap();
-        assert_eq!(latest(scratch.path()), None);
+        let latest = || latest(&context).unwrap();
+        assert_eq!(latest(), None);
         save(9, "nine");
-        let nine = latest(scratch.path()).unwrap();
+        let nine = latest().unwrap();
         assert!(nine.ends_with("step-0000000009"));
         save(10, "ten");
-        let ten = latest(scratch.path()).unwrap();
+        let ten = latest().unwrap();
         assert!(ten.ends_with("step-0000000010") && !nine.exists());
-        fs::write(ten.join("state"), "tex").unwrap();
-        assert_eq!(latest(scratch.path()), None);
+        assert!(told.lock().unwrap().is_empty());
+
+        let mut cases = 0;
+        for file in ["state", SEAL] {
+            let whole = fs::read(ten.join(file)).unwrap();
+            for at in 0..whole.len() {
+                for damage in ["flip", "cut"] {
+                    let mut bytes = whole.clone();
+                    match damage {
+                        "flip" => bytes[at] ^= 1,
+                        _ => bytes.truncate(at),
+                    }
+                    fs::write(ten.join(file), bytes).unwrap();
+                    assert_eq!(latest(), None, "{damage} at {at} of {file}");
+                    save(10, "ten");
+                    assert_eq!(latest(), Some(ten.clone()));
+                    cases += 1;
+                }
+            }
+        }
+        let told = told.lock().unwrap();
+        assert_eq!(told.len(), cases);
+        assert!(told[0].contains("step-0000000010 is damaged and set aside"), "{}", told[0]);
+        assert!(scratch.path().join("damaged-step-0000000010").exists());
     }
 }

@@ -2,18 +2,16 @@
 
 use super::curve::Curve;
 use super::{model, saved};
-use crate::cache::fault;
 use crate::data::{Mix, Shards};
 use crate::exec::{Outcome, StageContext, StageError};
+use crate::fault::{self, SAVE_EVERY};
 use crate::model::{Decoder, weights};
 use crate::recipe::{Init, TrainRecipe};
 use crate::train::Trainer;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Points of a loss curve, each the mean over the steps since the one before.
 const POINTS: u64 = 50;
-/// How much work an interruption may cost.
-const SAVE_EVERY: Duration = Duration::from_secs(20);
 
 pub fn run(recipe: &TrainRecipe, context: &StageContext) -> Result<Outcome, StageError> {
     let shards =
@@ -33,7 +31,7 @@ pub fn run(recipe: &TrainRecipe, context: &StageContext) -> Result<Outcome, Stag
     let mut curve = Curve::default();
     // Losses since the last point of the curve.
     let mut losses: Vec<f64> = Vec::new();
-    if let Some(state) = saved::latest(context.scratch()) {
+    if let Some(state) = saved::latest(context)? {
         trainer.resume(&state)?;
         curve = Curve::read(&state.join("curves.csv"))?;
         let text = std::fs::read(state.join("losses.json"))?;

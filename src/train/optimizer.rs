@@ -5,6 +5,7 @@
 //! from the recipe and the tensors' names and shapes.
 
 use super::{adamw, muon};
+use crate::fault;
 use crate::model::{ParamInfo, Params};
 use crate::recipe::Optimizer;
 use crate::recipe::optimizer::{AdamW, DecayMask};
@@ -63,6 +64,7 @@ impl OptimizerState {
         let work = || {
             while let Some(job) = { jobs.lock().expect("no update panics").next() } {
                 run(&rule, steps, lr_scale, job);
+                fault::point("mid-optimizer-step");
             }
         };
         std::thread::scope(|scope| {

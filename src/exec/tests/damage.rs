@@ -1,6 +1,7 @@
 //! Damaged bytes are found, set aside and made anew; cleaning never drops what is needed.
 
 use super::*;
+use crate::cache::journal::{Operation, Recording};
 use crate::cache::{self, CacheError};
 use crate::recipe::Key;
 use std::collections::BTreeSet;
@@ -174,7 +175,7 @@ fn publishing_syncs_every_byte_before_its_name_and_the_record_last() {
     fs::write(draft.dir().join("model/a"), "a").unwrap();
     fs::write(draft.dir().join("b"), "b").unwrap();
     let dir = draft.dir().to_path_buf();
-    cache::disk::take_journal();
+    let recording = Recording::of(place.path());
     let finish = cache::Finish {
         inputs: vec![],
         ending: cache::Ending::Finished,
@@ -184,20 +185,20 @@ fn publishing_syncs_every_byte_before_its_name_and_the_record_last() {
         labels: vec![],
     };
     let artifact = store.publish(&lease, draft, finish).unwrap();
-    let journal = cache::disk::take_journal();
-    let at = |operation: &str, path: PathBuf| {
-        let found = journal.iter().rposition(|(o, p)| *o == operation && *p == path);
-        found.unwrap_or_else(|| panic!("no {operation} of {}: {journal:?}", path.display()))
-    };
-    let renamed = at("rename", artifact.dir.clone());
+    let journal = recording.take();
+    let at =
+        |wanted: &dyn Fn(&Operation) -> bool| journal.iter().rposition(wanted).unwrap_or_else(|| panic!("{journal:?}"));
+    let synced = |path: PathBuf| at(&|operation| matches!(operation, Operation::Sync(synced, _) if *synced == path));
+    let dir_synced = |path: PathBuf| at(&|operation| *operation == Operation::SyncDir(path.clone()));
+    let renamed = |path: PathBuf| at(&|operation| matches!(operation, Operation::Rename(_, to) if *to == path));
+    let home = renamed(artifact.dir.clone());
     for file in ["model/a", "b", "fingerprint.json"] {
-        assert!(at("sync", dir.join(file)) < renamed);
+        assert!(synced(dir.join(file)) < home);
     }
-    assert!(at("sync-dir", dir.join("model")) < renamed && at("sync-dir", dir) < renamed);
-    let objects_synced = at("sync-dir", store.root().join("objects"));
-    let recorded = at("rename", artifact.dir.join("record.json"));
-    assert!(renamed < objects_synced && objects_synced < recorded);
-    assert_eq!(at("sync-dir", artifact.dir.clone()), journal.len() - 1);
+    assert!(dir_synced(dir.join("model")) < home && dir_synced(dir) < home);
+    let objects = dir_synced(store.root().join("objects"));
+    assert!(home < objects && objects < renamed(artifact.dir.join("record.json")));
+    assert_eq!(dir_synced(artifact.dir.clone()), journal.len() - 1);
 }
 
 #[test]
@@ -233,4 +234,94 @@ fn stages_made_again_have_the_bytes_of_their_records_and_a_difference_is_told() 
     assert_eq!(differs.len(), 3);
     assert!(differs.iter().all(|stage| stage.differences.iter().any(|d| d.contains("`metrics.json` has other bytes"))));
     assert_eq!(entries(&place).len(), STAGES);
+}
+
+#[test]
+fn any_flipped_byte_of_an_artifact_is_found_or_changes_nothing() {
+    let place = Place::new();
+    place.run(&experiment()[..1], &StubBench::default());
+    let entry = entries(&place).into_iter().find(|entry| entry.to_string_lossy().contains("midtrain-")).unwrap();
+    let key: Key = entry.file_name().unwrap().to_str().unwrap().rsplit_once('-').unwrap().1.parse().unwrap();
+    let whole = place.store().open(&key).unwrap().record;
+    let mut flips = 0;
+    for file in cache::disk::files(&entry).unwrap() {
+        let bytes = fs::read(entry.join(&file)).unwrap();
+        for (at, bit) in (0..bytes.len()).flat_map(|at| [(at, 0x01), (at, 0x20), (at, 0x80)]) {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= bit;
+            fs::write(entry.join(&file), &flipped).unwrap();
+            // Only a record that reads the same (other blanks, capital hex digits) may pass.
+            match place.store().open(&key) {
+                Err(CacheError::Damaged { .. }) => flips += 1,
+                Ok(artifact) => assert!(file == "record.json" && artifact.record == whole, "{file} at {at}"),
+                Err(other) => panic!("{file} at {at}: {other}"),
+            }
+        }
+        fs::write(entry.join(&file), &bytes).unwrap();
+    }
+    assert!(flips > 5000, "{flips}");
+}
+
+#[test]
+fn damaged_artifacts_are_told_with_where_they_are_now() {
+    let (place, trials) = (Place::new(), experiment()[..1].to_vec());
+    place.run(&trials, &StubBench::default());
+    let entry = entries(&place)[0].clone();
+    fs::write(entry.join("metrics.json"), "{}").unwrap();
+    let summary = place.run(&trials, &StubBench::default());
+    assert_eq!(summary.notes.len(), 1);
+    let note = &summary.notes[0];
+    assert!(note.contains("its artifact is damaged (its file `metrics.json` has 2 bytes instead of"), "{note}");
+    let aside = note.split("set aside in ").nth(1).unwrap().split(',').next().unwrap();
+    assert_eq!(fs::read_to_string(Path::new(aside).join("metrics.json")).unwrap(), "{}");
+}
+
+#[test]
+fn results_files_that_cannot_be_read_are_set_aside_told_and_written_anew() {
+    let (place, trials) = (Place::new(), experiment());
+    place.run(&trials, &StubBench::default());
+    let before = place.result_bytes();
+    for (n, (name, damage)) in
+        [("trials.jsonl", "cut"), ("curves.csv", "cut"), ("trials.jsonl", "binary"), ("curves.csv", "binary")]
+            .iter()
+            .enumerate()
+    {
+        let path = place.results().join(name);
+        let bytes = fs::read(&path).unwrap();
+        match *damage {
+            "cut" => {
+                // After a comma: in the middle of a number a cut row might still be one.
+                let comma = bytes[..bytes.len() * 2 / 3].iter().rposition(|byte| *byte == b',').unwrap();
+                fs::write(&path, &bytes[..=comma]).unwrap();
+            }
+            _ => fs::write(&path, [&bytes[..], &[0xff, 0xfe]].concat()).unwrap(),
+        }
+        let (store, results) = (place.store(), place.results());
+        let refused = prepare(&Setup::new(&trials, &store, &results), Check::Sizes).unwrap_err().to_string();
+        assert!(
+            refused.contains(name) && (refused.contains("`ablate run` sets the file aside") || *damage == "binary"),
+            "{refused}"
+        );
+        let summary = place.run(&trials, &StubBench::default());
+        assert_eq!((summary.made, summary.notes.len()), (0, 1), "{name} {damage}: {:?}", summary.notes);
+        assert!(summary.notes[0].contains(name) && summary.notes[0].contains(&format!("*.damaged-{n}")));
+        assert_eq!(before, place.result_bytes());
+        assert!(place.results().join(format!("{name}.damaged-{n}")).exists());
+    }
+}
+
+#[test]
+fn a_changed_number_in_the_results_is_told_and_written_anew_from_the_artifacts() {
+    let (place, trials) = (Place::new(), experiment());
+    place.run(&trials, &StubBench::default());
+    let before = place.result_bytes();
+    for (name, from, to) in [("trials.jsonl", "\"tokens\":", "\"tokens\":1"), ("curves.csv", ",loss,1,", ",loss,1,1")] {
+        let path = place.results().join(name);
+        fs::write(&path, before[name].replacen(from, to, 1)).unwrap();
+        let summary = place.run(&trials, &StubBench::default());
+        assert_eq!(summary.notes.len(), 1, "{:?}", summary.notes);
+        assert!(summary.notes[0].starts_with("the rows of a seed 0 in "), "{:?}", summary.notes);
+        assert_eq!(before, place.result_bytes());
+    }
+    assert!(place.run(&trials, &StubBench::default()).notes.is_empty());
 }

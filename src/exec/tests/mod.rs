@@ -1,7 +1,10 @@
 //! The runner's laws, with the stub bench in temporary directories.
 
+mod company;
 mod crash;
 mod damage;
+mod power_cut;
+mod soak;
 mod stale;
 mod sweep;
 

@@ -36,15 +36,13 @@ macro_rules! vectorised {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn wide() -> bool {
-    #[cfg(test)]
     if PORTABLE.load(std::sync::atomic::Ordering::Relaxed) {
         return false;
     }
     std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
 }
 
-/// Set while a test compares both forms of every kernel.
-#[cfg(test)]
+/// Set while both forms of every kernel are compared, by tests and by `ablate doctor`.
 pub static PORTABLE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
 pub mod elementwise;

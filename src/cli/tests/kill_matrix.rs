@@ -1,0 +1,165 @@
+//! Death of a real run at every fault point of every kind of stage, and life again.
+//!
+//! One run is killed over and over: each life dies at the next point, and the life after it goes on with what that death
+//! left. After each death the store must verify, hold all that was finished before, and not the stage in which it died.
+//! Whatever the run has gone through, in the end every artifact, results file and page of the report has the bytes of a
+//! run that nobody disturbed.
+
+use super::{Place, said};
+use crate::cache::{Check, Presence, Store};
+use crate::cli::args::Selection;
+use crate::cli::session::Session;
+use crate::exec::prepare;
+use crate::recipe::{Key, Kind};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+const RUN: &str = "run bytes.yaml --lab ./tiny.yaml --progress none --jobs 1 --threads 2";
+
+/// Points that a stage passes before its record is there, in the order in which it passes them, and at which passage to die.
+/// Test builds save after every step, so each life goes on where the one before it died.
+fn points(kind: Kind) -> Vec<&'static str> {
+    let own: &[&str] = match kind {
+        Kind::Corpus => &["mid-corpus:3"],
+        Kind::Checkpoint => &["mid-checkpoint:1"],
+        Kind::Pretrain | Kind::Midtrain => {
+            &["mid-train-step:3", "mid-optimizer-step:2", "mid-save:2", "after-save:2", "mid-train-step:2"]
+        }
+        Kind::Rl => &[
+            "mid-rl-step:1",
+            "mid-rollout:20",
+            "mid-optimizer-step:3",
+            "between-inner-updates:1",
+            "mid-save:2",
+            "after-save:2",
+            "mid-rl-step:2",
+        ],
+        Kind::Eval => &["mid-eval:1", "mid-rollout:5"],
+    };
+    let store = ["after-temp-write", "before-rename", "after-rename", "before-record"];
+    own.iter().copied().chain(store).collect()
+}
+
+/// Kind and key of every stage, in the order in which one job makes them.
+fn stages(place: &Place) -> Vec<(Kind, Key)> {
+    let selection = Selection {
+        experiment: place.path().join("bytes.yaml"),
+        lab: place.path().join("tiny.yaml").display().to_string(),
+        results: place.path().join("results"),
+        seeds: None,
+        only: vec![],
+    };
+    let session = Session::open(&selection).unwrap();
+    let prepared = prepare(&session.setup(), Check::Sizes).unwrap();
+    prepared.graph.nodes.iter().map(|node| (node.recipe.kind(), node.key)).collect()
+}
+
+/// A place whose lab has a third family, bound to a checkpoint.
+fn place(checkpoint: &Path) -> Place {
+    let place = Place::new();
+    let family = format!("families:\n  given: {{ checkpoint: {} }}\n", checkpoint.display());
+    place.write("tiny.yaml", &include_str!("../selftest/lab.yaml").replacen("families:\n", &family, 1));
+    let level = "    given: { family: given }\n";
+    place.write("bytes.yaml", &(include_str!("../selftest/experiment.yaml").to_string() + level));
+    place
+}
+
+/// A folder of weights, as `export` writes them.
+fn checkpoint() -> Place {
+    let place = Place::new();
+    let run = place.ablate(&format!("{RUN} --only family=llama"), None);
+    assert!(run.status.success(), "{}", said(&run));
+    let export = "export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 0 --stage base --to given";
+    let exported = place.ablate(export, None);
+    assert!(exported.status.success(), "{}", said(&exported));
+    place
+}
+
+#[test]
+fn every_kind_of_stage_survives_death_at_every_point() {
+    let given = checkpoint();
+    let given = given.path().join("given");
+    let (whole, killed) = (place(&given), place(&given));
+    let run = whole.ablate(RUN, None);
+    assert!(run.status.success(), "{}", said(&run));
+    let report = "report bytes.yaml --lab ./tiny.yaml";
+    assert!(whole.ablate(report, None).status.success());
+
+    let order = stages(&killed);
+    let kinds: BTreeSet<&str> = order.iter().map(|(kind, _)| kind.name()).collect();
+    assert_eq!(kinds.len(), 6, "every kind of stage: {kinds:?}");
+    let store = Store::create(&killed.path().join("results/.store")).unwrap();
+    let there = |key: &Key| matches!(store.look(key, Check::Sizes).unwrap(), Presence::Present(_));
+    let (mut seen, mut deaths) = (BTreeSet::new(), 0);
+    for (index, (kind, key)) in order.iter().enumerate() {
+        let mut lives = if seen.insert(kind.name()) { points(*kind) } else { vec![] };
+        lives.push("after-record");
+        for fault in lives {
+            let life = killed.ablate(RUN, Some(fault));
+            let case = format!("{} {index} at {fault}: {}", kind.name(), said(&life));
+            assert!(!life.status.success() && life.status.code().is_none(), "not killed: {case}");
+            assert_eq!(there(key), fault == "after-record", "{case}");
+            assert!(order[..index].iter().all(|(_, earlier)| there(earlier)), "lost an earlier stage: {case}");
+            assert!(order[index + 1..].iter().all(|(_, later)| !there(later)), "{case}");
+            let verified = crate::cache::verify(&store).unwrap();
+            assert!(verified.findings.is_empty(), "{case}: {:?}", verified.findings);
+            deaths += 1;
+        }
+    }
+    // All stages are there; the results are not.
+    for fault in ["before-results:1", "mid-results:1"] {
+        std::fs::remove_dir_all(killed.path().join("results/bytes")).ok();
+        assert!(killed.ablate(RUN, Some(fault)).status.code().is_none(), "{fault}");
+        deaths += 1;
+    }
+    let last = killed.ablate(RUN, None);
+    assert!(last.status.success(), "{}", said(&last));
+    assert!(said(&last).contains("0 stages made"), "{}", said(&last));
+    for fault in ["during-report:1", "during-report:4", "during-report:9"] {
+        assert!(killed.ablate(report, Some(fault)).status.code().is_none(), "{fault}");
+        deaths += 1;
+    }
+    assert!(killed.ablate(report, None).status.success());
+
+    for folder in ["results/.store/objects", "results/bytes", "reports"] {
+        let (expected, found) = (whole.bytes(folder), killed.bytes(folder));
+        assert!(!expected.is_empty() && expected.keys().eq(found.keys()), "{folder}: {:?}", found.keys());
+        for (name, bytes) in &expected {
+            assert!(found[name] == *bytes, "{folder}/{name} differs after {deaths} deaths");
+        }
+    }
+    // Cleaning is killed too: an entry is gone, or there and whole.
+    let kept = killed.bytes("results/bytes");
+    let more = killed.ablate(&format!("{RUN} --seeds 2"), None);
+    assert!(more.status.success(), "{}", said(&more));
+    for (name, bytes) in kept {
+        std::fs::write(killed.path().join("results/bytes").join(name), bytes).unwrap();
+    }
+    for fault in ["during-gc:1", "mid-discard:1", "during-gc:2", "mid-discard:2"] {
+        assert!(killed.ablate("gc", Some(fault)).status.code().is_none(), "{fault}");
+        assert!(crate::cache::verify(&store).unwrap().findings.is_empty(), "{fault}");
+        deaths += 1;
+    }
+    assert!(killed.ablate("gc", None).status.success());
+    assert!(
+        whole.bytes("results/.store/objects") == killed.bytes("results/.store/objects"),
+        "gc dropped or left too much"
+    );
+    // A death between a record and the end of its scratch leaves the scratch to gc.
+    assert!(killed.bytes("results/.store/scratch").is_empty() && killed.bytes("results/.store/tmp").is_empty());
+    assert!(deaths > 55, "{deaths}");
+}
+
+#[test]
+fn a_fault_point_that_does_not_exist_is_an_error_that_lists_those_that_do() {
+    let place = Place::new();
+    let refused = place.ablate("status", Some("mid-air:2"));
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        said(&refused).contains("`mid-air`, which is no fault point; there are: mid-corpus, "),
+        "{}",
+        said(&refused)
+    );
+    let listed = place.ablate("faults", None);
+    assert!(said(&listed).contains("mid-optimizer-step     between two tensors of an update"), "{}", said(&listed));
+}

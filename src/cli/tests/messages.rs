@@ -1,0 +1,137 @@
+//! Every mistake that a user can make at the command line, and what the program says: what is wrong, where, how to mend it.
+//! Mistakes inside experiment files have their own collection in `spec`.
+//!
+//! One text of all of them is kept (`snapshots/`), so that a change of words is seen as people will see it.
+
+use super::{Place, said};
+use std::fmt::Write;
+use std::fs;
+
+/// A conversation with the program: each command, its exit code, and what it said on standard error.
+struct Conversation {
+    place: Place,
+    text: String,
+}
+
+impl Conversation {
+    fn new() -> Conversation {
+        Conversation { place: Place::new(), text: String::new() }
+    }
+
+    fn about(&mut self, what: &str) {
+        let _ = writeln!(self.text, "## {what}\n");
+    }
+
+    fn say(&mut self, command: &str) {
+        let output = self.place.ablate(command, None);
+        let code = output.status.code().map_or("killed".to_string(), |code| code.to_string());
+        let words = String::from_utf8_lossy(&output.stderr).replace(&self.place.path().display().to_string(), "HERE");
+        let _ = writeln!(self.text, "$ ablate {command}\n{}\n→ {code}\n", words.trim_end());
+    }
+
+    fn quietly(&self, command: &str) {
+        let output = self.place.ablate(command, None);
+        assert!(output.status.success(), "{command}: {}", said(&output));
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.place.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+#[test]
+fn every_mistake_at_the_command_line() {
+    let mut talk = Conversation::new();
+    talk.about("files and flags");
+    talk.say("run");
+    talk.say("run nowhere.yaml");
+    talk.say("run bytes.yaml --lba smoke");
+    talk.say("run bytes.yaml --lab smok");
+    talk.say("run bytes.yaml --lab ./nowhere.yaml");
+    talk.say("run bytes.yaml --lab ./bytes.yaml");
+    talk.say("run tiny.yaml");
+    talk.say("run bytes.yaml --lab proxy");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --jobs 0");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --threads 0");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --max-hours 0");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --max-hours soon");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --seeds 0");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --only family");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --only famly=llama");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --only family=lama");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --budget 1e-9");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --results bytes.yaml");
+
+    talk.about("before there are results");
+    talk.say("report bytes.yaml --lab ./tiny.yaml");
+    talk.say("compare bytes.yaml --lab ./tiny.yaml --a family=llama --b family=qwen");
+    talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 0 --stage rl --to out");
+
+    talk.about("a trial that fails");
+    let lab = include_str!("../selftest/lab.yaml");
+    // A decoder that knows fewer words than the corpora hold.
+    let narrow = "  narrow:\n    pretrain:\n      <<: *pretrain\n      \
+                  shape: { architecture: llama, vocab: 8, hidden: 32, layers: 2, heads: 2, ffn: 64 }\ncorpus_size:";
+    talk.write("given.yaml", &lab.replacen("corpus_size:", narrow, 1).replacen("lab: selftest", "lab: given", 1));
+    talk.write(
+        "third.yaml",
+        &include_str!("../selftest/experiment.yaml").replacen(
+            "qwen: { family: qwen }",
+            "narrow: { family: narrow }",
+            1,
+        ),
+    );
+    let output = talk.place.ablate("run third.yaml --lab ./given.yaml --progress none", None);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let words = String::from_utf8_lossy(&output.stderr);
+    let failure = words.split_once("error: ").expect("an error").1;
+    let _ = writeln!(
+        talk.text,
+        "$ ablate run third.yaml --lab ./given.yaml --progress none\nerror: {}\n→ 3\n",
+        failure.trim_end()
+    );
+
+    talk.about("with results");
+    talk.quietly("run bytes.yaml --lab ./tiny.yaml --progress none");
+    talk.say("compare bytes.yaml --lab ./tiny.yaml --a famly=llama --b family=qwen");
+    talk.say("compare bytes.yaml --lab ./tiny.yaml --a family=llama --b family=qwen --metric rl.acuracy/all");
+    talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=lama --seed 0 --stage rl --to out");
+    talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 7 --stage rl --to out");
+    talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 0 --stage lr --to out");
+    talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 0 --stage rl --to results");
+
+    talk.about("damage");
+    let trials = talk.place.path().join("results/bytes/selftest/trials.jsonl");
+    let whole = fs::read_to_string(&trials).unwrap();
+    fs::write(&trials, &whole[..whole.len() / 2]).unwrap();
+    talk.say("plan bytes.yaml --lab ./tiny.yaml");
+    talk.say("report bytes.yaml --lab ./tiny.yaml");
+    fs::write(&trials, whole).unwrap();
+    let objects = walkdir::WalkDir::new(talk.place.path().join("results/.store/objects")).sort_by_file_name();
+    let damaged =
+        objects.into_iter().map(|entry| entry.unwrap().into_path()).find(|path| path.ends_with("metrics.json"));
+    fs::write(damaged.unwrap(), "{}").unwrap();
+    talk.say("verify");
+    let in_use = crate::cache::Store::at(&talk.place.path().join("results/.store")).unwrap().in_use().unwrap();
+    talk.say("gc");
+    drop(in_use);
+    talk.write("results/.store/store.json", "{\"format\":99}");
+    talk.say("status");
+    talk.say("run bytes.yaml --lab ./tiny.yaml");
+
+    talk.about("answers, models, imports");
+    talk.say("score --in nowhere.jsonl");
+    talk.write("pairs.jsonl", "{\"gold\":\"1\",\"response\":\"1\"}\n{\"gold\":\"1\"}\n");
+    talk.say("score --in pairs.jsonl");
+    talk.write("ids.json", "[[1,2],[3]]");
+    talk.say("logits --model nowhere --ids ids.json --out out.safetensors");
+    talk.say("import wandb nowhere.csv --experiment x");
+    talk.write("export.csv", "\"Step\",\"a - val/unknown\"\n1,0.5\n");
+    talk.say("import wandb export.csv --experiment x");
+    talk.say("import wandb export.csv --experiment ../x");
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("mistakes", talk.text);
+    });
+}

@@ -1,0 +1,158 @@
+//! Everything that reads bytes made by others, one function each: whatever the bytes, they return, soon, without a panic
+//! and in bounded memory. The fuzz targets call them, and so does `tests/hostile.rs` with the kept corpus.
+
+use ablate::cache::Record;
+use ablate::data::Shards;
+use ablate::data::hf_tokenizer::{HfTokenizer, SpecialTokens};
+use ablate::data::source::Source as Texts;
+use ablate::exec::{import, results};
+use ablate::model::{gguf, weights};
+use ablate::recipe::corpus::{BadLines, Render};
+use ablate::recipe::{Fingerprint, Recipe};
+use ablate::spec::experiment::Experiment;
+use ablate::spec::lab::Lab;
+use ablate::spec::mistake::Source;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Name and function.
+pub const ENTRIES: [(&str, fn(&[u8])); 12] = [
+    ("experiment", experiment),
+    ("lab", lab),
+    ("wandb", wandb),
+    ("jsonl", jsonl),
+    ("parquet", parquet),
+    ("config", config),
+    ("safetensors", safetensors),
+    ("gguf", gguf),
+    ("tokenizer", tokenizer),
+    ("record", record),
+    ("results", result_files),
+    ("shards", shards),
+];
+
+/// One folder a process, in memory where there is such a place; files in it are overwritten.
+fn folder() -> &'static Path {
+    use std::sync::OnceLock;
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let memory = Path::new("/dev/shm");
+        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        dir.expect("a temporary folder").keep()
+    })
+}
+
+fn file(name: &str, data: &[u8]) -> PathBuf {
+    let path = folder().join(name);
+    fs::create_dir_all(path.parent().expect("in the folder")).expect("a folder");
+    fs::write(&path, data).expect("a file");
+    path
+}
+
+pub fn experiment(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match Experiment::parse(&Source::new("fuzz.yaml", text)) {
+        Ok(experiment) => assert!(!experiment.arms.is_empty()),
+        Err(mistakes) => assert!(mistakes.to_string().contains("error: ")),
+    }
+}
+
+pub fn lab(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    // Another file of the fuzzer's choice is not what is tested here.
+    if text.contains('/') {
+        return;
+    }
+    match Lab::parse(&Source::new("fuzz.yaml", text)) {
+        Ok(lab) => assert!(!lab.name.contains(['/', '\\']) && !lab.name.starts_with('.')),
+        Err(mistakes) => assert!(mistakes.to_string().contains("error: ")),
+    }
+}
+
+pub fn wandb(data: &[u8]) {
+    let path = file("wandb/export.csv", data);
+    if let Ok(import) = import::wandb(&[path], &BTreeMap::new()) {
+        let text = results::trials_text(&import.results.trials) + &results::curves_text(&import.results.curves);
+        assert!(!text.is_empty());
+    }
+}
+
+fn texts(path: &Path) {
+    let render = Render::Text { column: "text".into() };
+    for bad_lines in [BadLines::Skip, BadLines::Fail] {
+        if let Ok(source) = Texts::open(path, &render, bad_lines) {
+            let _ = source.documents().take(10_000).map(|document| document.is_ok()).filter(|fine| *fine).count();
+        }
+    }
+}
+
+pub fn jsonl(data: &[u8]) {
+    for ending in ["jsonl", "jsonl.gz", "jsonl.zst"] {
+        texts(&file(&format!("texts/a.{ending}"), data));
+    }
+}
+
+pub fn parquet(data: &[u8]) {
+    texts(&file("tables/a.parquet", data));
+}
+
+const CONFIG: &str = r#"{"model_type":"llama","hidden_size":8,"num_hidden_layers":1,"num_attention_heads":2,
+"num_key_value_heads":1,"intermediate_size":16,"vocab_size":11,"rms_norm_eps":1e-5,"rope_theta":1e4,
+"tie_word_embeddings":true,"max_position_embeddings":64}"#;
+
+pub fn config(data: &[u8]) {
+    file("config/model.safetensors", b"");
+    file("config/config.json", data);
+    assert!(weights::load(&folder().join("config")).is_err(), "there are no weights");
+}
+
+pub fn safetensors(data: &[u8]) {
+    file("weights/config.json", CONFIG.as_bytes());
+    file("weights/model.safetensors", data);
+    let _ = weights::load(&folder().join("weights"));
+}
+
+pub fn gguf(data: &[u8]) {
+    let path = file("model.gguf", data);
+    let _ = gguf::load(&path);
+    let _ = HfTokenizer::from_gguf(&path);
+}
+
+pub fn tokenizer(data: &[u8]) {
+    let specials = SpecialTokens { eos_id: Some(0), ..SpecialTokens::default() };
+    if let Ok(tokenizer) = HfTokenizer::new("fuzz", data, &specials) {
+        if let Ok(ids) = tokenizer.encode("Two and 2 are\n4, naïve <|end|>") {
+            let _ = tokenizer.decode(&ids);
+        }
+    }
+}
+
+pub fn record(data: &[u8]) {
+    if let Ok(record) = Record::from_bytes(data) {
+        assert!(Record::from_bytes(&record.to_bytes()).is_ok());
+    }
+    if let Ok(fingerprint) = serde_json::from_slice::<Fingerprint>(data) {
+        let _ = Recipe::from_fingerprint(&fingerprint);
+        let _ = fingerprint.key();
+    }
+}
+
+pub fn result_files(data: &[u8]) {
+    for name in ["trials.jsonl", "curves.csv"] {
+        let dir = folder().join(format!("results-{name}"));
+        file(&format!("results-{name}/{name}"), data);
+        if let Ok(read) = results::read(&dir) {
+            let _ = results::trials_text(&read.trials) + &results::curves_text(&read.curves);
+        }
+    }
+}
+
+pub fn shards(data: &[u8]) {
+    let half = data.len() / 2;
+    file("shards/tokens.bin", data);
+    file("shards/documents.bin", &data[half..]);
+    if let Ok(shards) = Shards::open(&folder().join("shards")) {
+        let _ = shards.ids(0, shards.len().min(1000) as usize).count();
+    }
+}

@@ -1,0 +1,156 @@
+//! Too little of everything: disk, handles, memory, permission to write. The program says what is short and what to do, keeps
+//! what was finished, and goes on to the same bytes once there is enough.
+
+#![cfg(all(feature = "engine", target_os = "linux"))]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const RUN: &str = "$ABLATE run bytes.yaml --lab ./tiny.yaml --results r --progress none --jobs 1";
+
+fn place() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("bytes.yaml"), include_str!("../src/cli/selftest/experiment.yaml")).unwrap();
+    fs::write(place.path().join("tiny.yaml"), include_str!("../src/cli/selftest/lab.yaml")).unwrap();
+    fs::create_dir(place.path().join("r")).unwrap();
+    place
+}
+
+fn shell(place: &Path, script: &str) -> Output {
+    let mut command = Command::new("sh");
+    command.current_dir(place).args(["-c", &format!("set -u\n{script}")]).env("ABLATE", env!("CARGO_BIN_EXE_ablate"));
+    command.output().unwrap()
+}
+
+/// A shell in a mount namespace of its own with a small file system at `r`; `None`, with the reason, where that is not allowed.
+fn mounted(place: &Path, options: &str, script: &str) -> Option<Output> {
+    let may = Command::new("unshare").args(["-rm", "sh", "-c", "mount -t tmpfs -o size=1m tmpfs /mnt"]).output();
+    if !may.as_ref().is_ok_and(|output| output.status.success()) {
+        println!("skipped: this system lets nobody mount a file system in a namespace ({may:?})");
+        return None;
+    }
+    let script = format!("set -u\nmount -t tmpfs -o {options} tmpfs r || exit 99\n{script}");
+    let mut command = Command::new("unshare");
+    command.current_dir(place).args(["-rm", "sh", "-c", &script]).env("ABLATE", env!("CARGO_BIN_EXE_ablate"));
+    Some(command.output().unwrap())
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The results files under a folder.
+fn results(folder: &Path) -> BTreeMap<&'static str, String> {
+    let read = |name| (name, fs::read_to_string(folder.join("bytes/selftest").join(name)).unwrap());
+    [read("trials.jsonl"), read("curves.csv")].into()
+}
+
+/// Those of a run that lacked nothing.
+fn expected(flags: &str) -> BTreeMap<&'static str, String> {
+    let place = place();
+    let output = shell(place.path(), &format!("{RUN} {flags}"));
+    assert!(output.status.success(), "{}", said(&output));
+    results(&place.path().join("r"))
+}
+
+#[test]
+fn a_full_disk_stops_stages_and_not_the_truth() {
+    let place = place();
+    // Something else fills the disk once two stages are there.
+    let script = format!(
+        "{RUN} --seeds 4 2>&1 & run=$!\n\
+         while [ $(ls r/.store/objects 2>/dev/null | wc -l) -lt 2 ] && kill -0 $run 2>/dev/null; do :; done\n\
+         cat /dev/zero > r/filler 2>/dev/null\n\
+         wait $run; echo first: $?\n\
+         {RUN} --seeds 4; echo second: $?\n\
+         $ABLATE verify --results r; echo verify: $?\n\
+         rm r/filler\n\
+         {RUN} --seeds 4; echo third: $?\n\
+         $ABLATE verify --results r\n\
+         mkdir out && cp -r r/bytes out"
+    );
+    let Some(output) = mounted(place.path(), "size=8m", &script) else { return };
+    let said = said(&output);
+    assert!(said.contains("verify: 0") && said.contains("third: 0"), "{said}");
+    let full = ["failed to start: ", "No space left", "are free"];
+    assert!(said.contains("second: ") && !said.contains("second: 0"), "{said}");
+    assert!(said.contains("first: 1") || said.contains("first: 3"), "{said}");
+    assert!(full.iter().any(|words| said.contains(words)) && said.contains("ablate gc"), "{said}");
+    assert!(results(&place.path().join("out")) == expected("--seeds 4"));
+}
+
+#[test]
+fn a_plan_that_does_not_fit_on_the_disk_is_refused_before_anything_is_made() {
+    let place = place();
+    let script = format!("{RUN}; echo code: $?; ls r/.store/objects | wc -l; ls -A r");
+    let Some(output) = mounted(place.path(), "size=160k", &script) else { return };
+    let said = said(&output);
+    assert!(said.contains("code: 2") && said.contains("failed to start: "), "{said}");
+    assert!(said.contains("are free") && said.contains("ablate gc"), "{said}");
+    assert!(said.contains("\n0\n"), "something was made: {said}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_told_and_can_still_be_read() {
+    let place = place();
+    let script = format!(
+        "{RUN} --only family=llama >/dev/null 2>&1; echo first: $?\n\
+         mount -o remount,ro r\n\
+         {RUN}; echo second: $?\n\
+         $ABLATE plan bytes.yaml --lab ./tiny.yaml --results r >/dev/null; echo plan: $?\n\
+         $ABLATE status --results r; echo status: $?\n\
+         $ABLATE verify --results r; echo verify: $?\n\
+         $ABLATE report bytes.yaml --lab ./tiny.yaml --results r --out out/reports >/dev/null; echo report: $?\n\
+         mount -o remount,rw r\n\
+         {RUN}; echo third: $?\n\
+         cp -r r/bytes out"
+    );
+    let Some(output) = mounted(place.path(), "size=64m", &script) else { return };
+    let said = said(&output);
+    for words in ["first: 0", "second: 1", "plan: 0", "status: 0", "verify: 0", "report: 0", "third: 0"] {
+        assert!(said.contains(words), "no `{words}`: {said}");
+    }
+    assert!(said.contains("the file system is read-only: choose another folder with --results"), "{said}");
+    assert!(results(&place.path().join("out")) == expected(""));
+}
+
+#[test]
+fn too_few_file_handles_are_told_and_harm_nothing() {
+    let place = place();
+    let mut told = 0;
+    for handles in [5, 6, 7, 8, 10] {
+        let output = shell(place.path(), &format!("ulimit -n {handles}\n{RUN} --threads 2"));
+        let said = said(&output);
+        match output.status.code() {
+            Some(0) => break,
+            Some(1..=3) => told += usize::from(said.contains("raise `ulimit -n` or lower --jobs")),
+            // The loader itself may not find a handle.
+            code => assert!(handles < 6, "{handles} handles, {code:?}: {said}"),
+        }
+    }
+    assert!(told > 0, "no run was short of handles");
+    let output = shell(place.path(), RUN);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(results(&place.path().join("r")) == expected(""));
+}
+
+#[test]
+fn too_little_memory_ends_a_run_and_the_next_one_goes_on() {
+    let place = place();
+    let mut short = 0;
+    for megabytes in [16, 24, 32, 48, 64, 96] {
+        let output = shell(place.path(), &format!("ulimit -c 0; ulimit -v {}\n{RUN} --threads 2", megabytes * 1024));
+        if output.status.success() {
+            break;
+        }
+        short += 1;
+        let verified = shell(place.path(), "$ABLATE verify --results r");
+        assert!(verified.status.success(), "after {megabytes} MB: {}", said(&verified));
+    }
+    assert!(short > 0, "no run was short of memory");
+    let output = shell(place.path(), RUN);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(results(&place.path().join("r")) == expected(""));
+}
