@@ -42,6 +42,8 @@ fn corrupted(bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
 
 #[test]
 fn whatever_the_bytes_every_reader_returns() {
+    // For an afternoon of it: ABLATE_HOSTILE_ROUNDS=100000.
+    let rounds = std::env::var("ABLATE_HOSTILE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
     for (name, entry) in entries::ENTRIES {
         let mut seeds = 0;
@@ -50,8 +52,8 @@ fn whatever_the_bytes_every_reader_returns() {
             if seed.file_type().is_file() {
                 let bytes = std::fs::read(seed.path()).unwrap();
                 entry(&bytes);
-                let mut dice = Dice(bytes.len() as u64);
-                (0..100).for_each(|_| entry(&corrupted(&bytes, &mut dice)));
+                let mut dice = Dice(bytes.len() as u64 + rounds);
+                (0..rounds).for_each(|_| entry(&corrupted(&bytes, &mut dice)));
                 seeds += 1;
             }
         }

@@ -26,8 +26,11 @@ impl Digests {
 
     /// What is remembered; nothing if there is no such file or it is damaged, for it only saves time.
     pub fn read(store: &Store) -> Digests {
-        let text = disk::read(&Digests::path(store)).ok();
-        let known = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let text = disk::read(&Digests::path(store)).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let sealed = text.as_deref().and_then(|text| text.split_once('\n'));
+        // A damaged digest would be taken for other data.
+        let whole = sealed.filter(|(seal, rest)| *seal == Key::of(rest.as_bytes()).to_string());
+        let known = whole.and_then(|(_, rest)| serde_json::from_str(rest).ok()).unwrap_or_default();
         Digests { known, changed: false }
     }
 
@@ -54,8 +57,8 @@ impl Digests {
     /// Keeps what was added.
     pub fn write(&self, store: &Store) -> Result<()> {
         if self.changed {
-            let text = serde_json::to_vec_pretty(&self.known).expect("plain data");
-            disk::write_atomic(&Digests::path(store), &text)?;
+            let rest = serde_json::to_string_pretty(&self.known).expect("plain data");
+            disk::write_atomic(&Digests::path(store), format!("{}\n{rest}", Key::of(rest.as_bytes())).as_bytes())?;
         }
         Ok(())
     }
@@ -101,6 +104,13 @@ mod tests {
         let mut digests = Digests::read(&store);
         assert_eq!(unread(&mut digests), Ok(Key::of(b"one")));
         assert!(digests.of("otherwise", &files, || Err(())).is_err());
+        let kept = fs::read(Digests::path(&store)).unwrap();
+        for at in 0..kept.len() {
+            let mut flipped = kept.clone();
+            flipped[at] ^= 1;
+            fs::write(Digests::path(&store), flipped).unwrap();
+            assert!(unread(&mut Digests::read(&store)).is_err(), "a flipped byte at {at} is not believed");
+        }
         write("two", 50);
         assert!(unread(&mut digests).is_err());
         write("new", 0);

@@ -5,6 +5,8 @@
 
 use super::checkpoint::changed;
 use super::curve::Curve;
+use super::growing::Growing;
+use crate::cache::disk;
 use crate::data::tokenise::{Progress, Tokenising};
 use crate::data::{HfTokenizer, ShardWriter, Shards, Source, Tokenizer, world};
 use crate::exec::{Outcome, StageContext, StageError};
@@ -12,7 +14,6 @@ use crate::fault::{self, SAVE_EVERY};
 use crate::recipe::CorpusRecipe;
 use crate::recipe::corpus::TextCorpus;
 use std::fs;
-use std::path::Path;
 use std::time::Instant;
 
 const PROGRESS: &str = "progress.json";
@@ -53,20 +54,16 @@ fn text(recipe: &TextCorpus, context: &StageContext) -> Result<Option<u64>, Stag
     }
     let tokenizer = Tokenizer::Hf(tokenizer);
 
-    let (parts, saved) = (context.scratch().join(PARTS), context.scratch().join(PROGRESS));
-    let progress = resumable(&saved).unwrap_or_default();
-    let mut tokenising = match Tokenising::new(&source, &tokenizer, &parts, context.threads(), progress) {
-        // Shards shorter than they were said to be: from the start.
-        Err(_) if progress != Progress::default() => {
-            Tokenising::new(&source, &tokenizer, &parts, context.threads(), Progress::default())?
-        }
-        begun => begun?,
-    };
+    let (parts, note) = (context.scratch().join(PARTS), context.scratch().join(PROGRESS));
+    let files = ShardWriter::FILES.iter().map(|file| parts.join(file)).collect();
+    let (mut growing, progress) = Growing::open::<Progress>(&note, files, context);
+    let begin = |from| Tokenising::new(&source, &tokenizer, &parts, context.threads(), from);
+    let mut tokenising = begin(progress.unwrap_or_default())?;
     let (total, mut saved_at) = (source.bytes(), Instant::now());
     while tokenising.batch()? {
         fault::point("mid-corpus");
         if context.stop_requested() || saved_at.elapsed() > SAVE_EVERY {
-            save(&saved, &tokenising.save()?)?;
+            growing.save(&tokenising.save()?)?;
             context.saved(tokenising.so_far().documents);
             if context.stop_requested() {
                 return Ok(None);
@@ -77,25 +74,13 @@ fn text(recipe: &TextCorpus, context: &StageContext) -> Result<Option<u64>, Stag
         let note = format!("{} documents, {} tokens", so_far.documents, so_far.ids);
         context.progress(tokenising.bytes() >> 20, total.div_ceil(1 << 20), &note);
     }
+    // From here on the shards are no longer what was noted.
+    disk::remove_file(&note)?;
     let done = tokenising.finish()?;
     for file in ShardWriter::FILES {
         let (from, to) = (parts.join(file), context.out().join(file));
         // Scratch and draft lie in one store; should they not, the bytes are copied.
         fs::rename(&from, &to).or_else(|_| fs::copy(&from, &to).map(|_| ()))?;
     }
-    let _ = fs::remove_file(saved);
     Ok(Some(done.skipped))
-}
-
-fn resumable(saved: &Path) -> Option<Progress> {
-    serde_json::from_slice(&fs::read(saved).ok()?).ok()
-}
-
-/// In one piece or not at all.
-fn save(saved: &Path, progress: &Progress) -> Result<(), StageError> {
-    let fresh = saved.with_extension("tmp");
-    fs::write(&fresh, serde_json::to_vec(progress)?)?;
-    fs::File::open(&fresh)?.sync_all()?;
-    fault::point("mid-save");
-    Ok(fs::rename(&fresh, saved)?)
 }

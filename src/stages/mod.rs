@@ -10,6 +10,7 @@ mod contamination;
 mod corpus;
 mod curve;
 mod eval;
+mod growing;
 pub mod model;
 mod problems;
 mod rl;
