@@ -2,8 +2,12 @@
 //!
 //! An export has a `Step` column and one column `<run> - <metric>` per series, with `__MIN` and `__MAX` companions, which are
 //! ignored. One file may hold several runs, and one run may lie in several files: the same export downloaded twice, other
-//! metrics, or a segment that was resumed later. Equal cells are one cell; two different values for one cell are an error
-//! that names both files, since nobody can know which is meant.
+//! metrics, or a segment that was resumed later. Where two files speak of one cell:
+//!
+//! * values that agree to nine digits are one value (spreadsheets and scripts that save a file again change the last ones);
+//! * of a run and its resumed segment, the one that starts earlier is kept, which is what the run really did, and the
+//!   overlap is told;
+//! * anything else is an error that names both files, since nobody can know which is meant.
 //!
 //! Metric names are mapped by [`METRICS`], which holds the names that verl and its descendants log; an unknown one is an error
 //! that lists the known ones, because a column dropped in silence is a hole in a figure. Imported trials are marked: exports
@@ -104,6 +108,9 @@ pub struct Import {
     pub notes: Vec<String>,
 }
 
+/// Relative difference below which two values are one.
+const SAME: f64 = 1e-9;
+
 /// Metric, benchmark, step.
 type Cell = (String, String, u64);
 
@@ -114,42 +121,48 @@ pub fn wandb(paths: &[PathBuf], arms: &BTreeMap<String, String>) -> Result<Impor
         let names: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
         return Err(ImportError::Nothing(names.join(", ")));
     }
-    let mut runs: BTreeMap<String, BTreeMap<Cell, (f64, usize)>> = BTreeMap::new();
+    let mut runs: BTreeMap<String, BTreeMap<Cell, Vec<(f64, usize)>>> = BTreeMap::new();
+    let mut starts: Starts = BTreeMap::new();
     let mut order: Vec<String> = vec![];
     let mut notes = vec![];
     for (index, path) in files.iter().enumerate() {
-        let mut averaged = 0;
-        for row in read_file(path, &mut averaged)? {
+        let mut odd = Odd::default();
+        for row in read_file(path, &mut odd)? {
             if !order.contains(&row.run) {
                 order.push(row.run.clone());
             }
-            let cells = runs.entry(row.run.clone()).or_default();
-            let (value, first) = *cells.entry(row.cell.clone()).or_insert((row.value, index));
-            if value != row.value {
-                let (metric, benchmark, step) = row.cell;
-                return Err(ImportError::Conflict(Box::new(Conflict {
-                    run: row.run,
-                    metric,
-                    benchmark: if benchmark.is_empty() { benchmark } else { format!(" on {benchmark}") },
-                    step,
-                    first: files[first].clone(),
-                    first_value: value,
-                    second: path.clone(),
-                    second_value: row.value,
-                })));
-            }
+            let (metric, benchmark, step) = &row.cell;
+            let start = starts.entry((index, row.run.clone(), metric.clone(), benchmark.clone())).or_insert(*step);
+            *start = (*step).min(*start);
+            runs.entry(row.run).or_default().entry(row.cell).or_default().push((row.value, index));
         }
-        if averaged > 0 {
-            let path = path.display();
+        let path = path.display();
+        if odd.averaged > 0 {
+            let n = odd.averaged;
+            notes.push(format!("{path}: {n} cells are averages of several logged values (their MIN and MAX differ)"));
+        }
+        if odd.not_finite > 0 {
+            notes.push(format!("{path}: {} cells are not finite numbers and stay gaps", odd.not_finite));
+        }
+    }
+    let mut merged: BTreeMap<&str, BTreeMap<Cell, (f64, usize)>> = BTreeMap::new();
+    for run in &order {
+        let mut overlaps: BTreeMap<usize, usize> = BTreeMap::new();
+        let cells = merged.entry(run).or_default();
+        for (cell, said) in &runs[run] {
+            cells.insert(cell.clone(), settle(run, cell, said, &starts, &files, &mut overlaps)?);
+        }
+        for (file, points) in overlaps {
+            let file = files[file].display();
             notes.push(format!(
-                "{path}: {averaged} cells are averages of several logged values (their MIN and MAX differ)"
+                "{run}: {file} is a later segment that differs at {points} points; the earlier segment is kept there"
             ));
         }
     }
     let mut results = Results::default();
-    for run in order {
-        let cells = &runs[&run];
-        let arm = arms.get(&run).unwrap_or(&run);
+    for run in &order {
+        let cells = &merged[run.as_str()];
+        let arm = arms.get(run).unwrap_or(run);
         let mut sources: Vec<usize> = cells.values().map(|(_, file)| *file).collect();
         sources.sort_unstable();
         sources.dedup();
@@ -178,6 +191,54 @@ pub fn wandb(paths: &[PathBuf], arms: &BTreeMap<String, String>) -> Result<Impor
     Ok(Import { results, notes })
 }
 
+/// First step of a series in a file: file, run, metric, benchmark.
+type Starts = BTreeMap<(usize, String, String, String), u64>;
+
+/// The value of a cell and the file it is taken from.
+fn settle(
+    run: &str,
+    cell: &Cell,
+    said: &[(f64, usize)],
+    starts: &Starts,
+    files: &[PathBuf],
+    overlaps: &mut BTreeMap<usize, usize>,
+) -> Result<(f64, usize), ImportError> {
+    let (metric, benchmark, step) = cell;
+    let start = |file: usize| starts[&(file, run.to_string(), metric.clone(), benchmark.clone())];
+    let mut kept = said[0];
+    for other in &said[1..] {
+        if start(other.1) < start(kept.1) {
+            kept = *other;
+        }
+    }
+    for (value, file) in said {
+        if (value - kept.0).abs() <= SAME * kept.0.abs() {
+            continue;
+        }
+        if start(*file) == start(kept.1) {
+            return Err(ImportError::Conflict(Box::new(Conflict {
+                run: run.into(),
+                metric: metric.clone(),
+                benchmark: if benchmark.is_empty() { String::new() } else { format!(" on {benchmark}") },
+                step: *step,
+                first: files[kept.1].clone(),
+                first_value: kept.0,
+                second: files[*file].clone(),
+                second_value: *value,
+            })));
+        }
+        *overlaps.entry(*file).or_default() += 1;
+    }
+    Ok(kept)
+}
+
+/// Cells of a file that are worth a word.
+#[derive(Default)]
+struct Odd {
+    averaged: usize,
+    not_finite: usize,
+}
+
 struct Row {
     run: String,
     cell: Cell,
@@ -193,7 +254,7 @@ struct Series {
     extremes: [Option<usize>; 2],
 }
 
-fn read_file(path: &Path, averaged: &mut usize) -> Result<Vec<Row>, ImportError> {
+fn read_file(path: &Path, odd: &mut Odd) -> Result<Vec<Row>, ImportError> {
     let text = fs::read_to_string(path).map_err(|source| ImportError::Io { path: path.into(), source })?;
     let mut reader = csv::Reader::from_reader(text.trim_start_matches('\u{feff}').as_bytes());
     let broken = |error: csv::Error| ImportError::Line {
@@ -239,23 +300,26 @@ fn read_file(path: &Path, averaged: &mut usize) -> Result<Vec<Row>, ImportError>
         let bad = |message: String| ImportError::Line { path: path.into(), line, message };
         let number = |column: usize| -> Result<Option<f64>, ImportError> {
             let cell = record.get(column).unwrap_or("").trim();
-            if cell.is_empty() || cell.eq_ignore_ascii_case("nan") {
+            if cell.is_empty() {
                 return Ok(None);
             }
-            let value: f64 = cell.parse().map_err(|_| bad(format!("`{cell}` is not a number")))?;
-            if value.is_finite() { Ok(Some(value)) } else { Err(bad(format!("`{cell}` is not a finite number"))) }
+            cell.parse().map(Some).map_err(|_| bad(format!("`{cell}` is not a number")))
         };
         let Some(step) = number(step_column)? else { return Err(bad("the step is missing".into())) };
-        if step < 0.0 || step.fract() != 0.0 {
+        if !(step >= 0.0 && step.fract() == 0.0) {
             return Err(bad(format!("step {step} is not a whole number")));
         }
         for s in &series {
             let Some(value) = number(s.column)? else { continue };
+            if !value.is_finite() {
+                odd.not_finite += 1;
+                continue;
+            }
             if let [Some(low), Some(high)] = s.extremes
                 && let (Some(low), Some(high)) = (number(low)?, number(high)?)
                 && low != high
             {
-                *averaged += 1;
+                odd.averaged += 1;
             }
             rows.push(Row { run: s.run.clone(), cell: (s.metric.clone(), s.benchmark.clone(), step as u64), value });
         }
