@@ -2,24 +2,25 @@
 
 use super::args::CompareArgs;
 use super::failure::Failure;
+use super::import::LAB as IMPORTED;
 use super::session::{Session, pairs};
 use crate::exec::results;
 use crate::spec::experiment::Experiment;
 use crate::verdict::{ClaimInput, Direction, Side, Verdict, judge};
 
 pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
+    if args.selection.lab == IMPORTED {
+        return Err(untested());
+    }
     let session = Session::open(&args.selection)?;
     let (Some(text_a), Some(text_b)) = (&args.a, &args.b) else {
         return Err(Failure::usage("--a and --b say which arms to compare"));
     };
     let (a, b) = (side(text_a, &session.experiment)?, side(text_b, &session.experiment)?);
     let read = results::read(&session.results)?;
+    let run = format!("ablate run {} --lab {}", args.selection.experiment.display(), args.selection.lab);
     if read.trials.is_empty() {
-        return Err(Failure::usage(format!("there are no results in {}", session.results.display())).hint(format!(
-            "ablate run {} --lab {}",
-            args.selection.experiment.display(),
-            args.selection.lab
-        )));
+        return Err(Failure::usage(format!("there are no results in {}", session.results.display())).hint(run));
     }
     let known = |metric: &str| read.trials.iter().any(|trial| trial.metrics.contains_key(metric));
     if !known(&args.metric) {
@@ -46,17 +47,42 @@ pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
     };
     let judged = judge(&claim, &read.trials);
     let compared = &judged.comparison;
+    if compared.imported {
+        return Err(untested());
+    }
+    let Some(estimate) = compared.estimate else {
+        let message =
+            format!("no seed has `{}` for every arm of both sides: {}", args.metric, compared.missing.join("; "));
+        return Err(Failure::usage(message).hint(run));
+    };
     println!("{}: {text_a} (a) against {text_b} (b)", args.metric);
     for (name, arms, mean) in [("a", &compared.arms_a, compared.mean_a), ("b", &compared.arms_b, compared.mean_b)] {
         let mean = mean.map_or("–".to_string(), |mean| format!("{mean:.4}"));
-        println!("  {name}: {mean}  ({} arms)", arms.len());
+        println!(
+            "  {name}: {mean}  ({})",
+            if let [arm] = arms.as_slice() { arm.clone() } else { format!("{} arms", arms.len()) }
+        );
     }
-    match &compared.estimate {
-        Some(estimate) => println!("{}", interval(estimate.mean, estimate.low.zip(estimate.high), compared.n_seeds())),
-        None => println!("  no seed has all arms of both sides"),
+    println!("{}", interval(estimate.mean, estimate.low.zip(estimate.high), compared.n_seeds()));
+    let seeds = compared.differences.iter().map(|(seed, difference)| format!("{seed}: {difference:+.4}"));
+    println!("  by seed: {}", seeds.collect::<Vec<_>>().join(", "));
+    for missing in &compared.missing {
+        println!("  left out: {missing}");
+    }
+    for arm in &compared.unmatched {
+        println!("  left out: {arm}, which has no counterpart on the other side");
+    }
+    for (arm, seed) in compared.diverged_a.iter().chain(&compared.diverged_b) {
+        println!("  diverged: {arm}, seed {seed}");
     }
     println!("verdict on a > b: {}", verdict(&judged.verdict));
+    println!("  {}", judged.reason);
     Ok(())
+}
+
+fn untested() -> Failure {
+    Failure::usage("imported runs can't be compared: one export an arm, no seeds, so nothing says how far luck reaches")
+        .hint("ablate report draws them beside ours; ablate run makes trials that can be compared")
 }
 
 fn interval(mean: f64, interval: Option<(f64, f64)>, seeds: usize) -> String {

@@ -110,3 +110,51 @@ pub fn text(experiment: &Experiment, lab: &Lab, results: &Results) -> String {
     }
     text
 }
+
+/// What the results of a lab cannot say, one item each; plain about what is a stand-in.
+pub fn limits(lab: &Lab, results: &Results) -> String {
+    let seeds: BTreeSet<u64> = results.trials.iter().map(|trial| trial.seed).collect();
+    let mut items = Vec::new();
+    let made: Vec<u64> = lab
+        .families
+        .values()
+        .filter_map(|family| match family {
+            Family::Pretrain(pretrain) => Some(pretrain.shape.parameters() as u64),
+            Family::Checkpoint(_) => None,
+        })
+        .collect();
+    if let (Some(least), Some(most)) = (made.iter().min(), made.iter().max()) {
+        let size = if least == most { format!("{most}") } else { format!("{least} to {most}") };
+        items.push(format!(
+            "The models are decoders of {size} parameters, pre-trained here; they stand for models thousands of times their size. \
+             What appears here can appear from the data alone; what does not may need size."
+        ));
+        items.push(
+            "The world is generated. A corpus bears the name of the paper's and has the properties that were judged to set it \
+             apart (clean or misprinted, short or long reasoning); it is not that corpus. A benchmark bears a name and is a \
+             difficulty. A verdict says what follows from these properties, in this world."
+                .to_string(),
+        );
+        items.push(
+            "Directions can be held against the paper's; sizes of effects cannot. Where the paper's effect is drawn, it is in \
+             points on its own benchmarks."
+                .to_string(),
+        );
+    }
+    items.push(format!(
+        "{} seeds an arm. Seeds of small models differ a great deal: an arm may take off under one and not under another, so that \
+         its mean describes neither. The dots of single seeds show it.",
+        seeds.len()
+    ));
+    items.push(
+        "Intervals are over seeds, on the same questions. Other questions of the same kind would add their own error of \
+         √(p(1−p)/m) for m questions."
+            .to_string(),
+    );
+    items.push(
+        "The paper ran each arm once and smoothed its curves; its effects are differences of single runs, quoted without an \
+         interval."
+            .to_string(),
+    );
+    items.iter().map(|item| format!("- {item}\n")).collect()
+}

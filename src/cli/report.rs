@@ -2,34 +2,40 @@
 
 use super::args::ReportArgs;
 use super::failure::Failure;
+use super::import::LAB as IMPORTED;
 use super::methods;
 use super::session::{read_experiment, read_lab};
 use super::store::result_folders;
 use crate::exec::results;
 use crate::plan::lower;
 use crate::recipe::{Init, Recipe};
-use crate::report::{ArmInput, AxisInput, ExperimentInput, MixtureRow, render, write};
+use crate::report::guide::Guide;
+use crate::report::overview::Entry;
+use crate::report::{ArmInput, AxisInput, ExperimentInput, MixtureRow, Place, overview, render, write};
 use crate::spec::bind::Family;
 use crate::spec::claim::{self, Claim};
 use crate::spec::experiment::Experiment;
 use crate::spec::lab::Lab;
 use crate::verdict::{ClaimInput, Direction, Results};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 pub fn report(args: &ReportArgs) -> Result<(), Failure> {
     let mut written = 0;
-    for (experiment, lab) in chosen(args)? {
-        let (name, results_of) = match &experiment {
-            Chosen::File(experiment) => (experiment.name.clone(), &args.results),
-            Chosen::Imported(name) => (name.clone(), &args.results),
-        };
-        let folder = results_of.join(&name).join(lab.label());
+    let guide = guide(args)?;
+    for Job { file, name, lab, kind } in chosen(args)? {
+        let folder = args.results.join(&name).join(&lab);
         let read = results::read(&folder)?;
-        let input = match (&experiment, &lab) {
-            (Chosen::File(experiment), LabOf::Known(lab)) => input(experiment, lab, read)?,
-            _ => imported(&name, lab.label(), read),
+        let mut input = match &kind {
+            Kind::Known(experiment, lab) => input(experiment, lab, read)?,
+            Kind::Alone => ExperimentInput::of_results(&name, &lab, read),
         };
+        input.timing = results::read_timing(&folder)?;
+        if lab != IMPORTED {
+            input.authors = results::read(&args.results.join(&name).join(IMPORTED))?;
+        }
+        input.place.file = file.as_deref().and_then(|file| beside(&args.out, file));
+        input.place.results = beside(&args.out, &folder);
         let report = render(&input);
         let place = write(&input, &report, &args.out)?;
         println!("{}", place.dir.join("index.html").display());
@@ -42,8 +48,87 @@ pub fn report(args: &ReportArgs) -> Result<(), Failure> {
         return Err(Failure::usage(format!("there are no results in {} to report", args.results.display()))
             .hint("run an experiment first: ablate run experiments/corpus.yaml"));
     }
+    overview::write(&args.out, &guide, &planned(args)?)?;
     println!("{}", args.out.join("index.html").display());
     Ok(())
+}
+
+/// The folder of the experiment files asked for; WalkDir wants a name for the one we are in.
+fn folder_of_files(args: &ReportArgs) -> &Path {
+    match args.experiments.first().and_then(|file| file.parent()) {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => Path::new(EXPERIMENTS),
+    }
+}
+
+/// The way into the paper, beside the experiment files; without one, pages list what experiments say of themselves.
+fn guide(args: &ReportArgs) -> Result<Guide, Failure> {
+    let folder = folder_of_files(args);
+    let path = folder.join("paper/guide.yaml");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            Guide::parse(&text).map_err(|error| Failure::usage(format!("failed to read {}: {error}", path.display())))
+        }
+        Err(_) => Ok(Guide::default()),
+    }
+}
+
+/// Every experiment beside the ones asked for, as its file has it, for the pages over all reports.
+fn planned(args: &ReportArgs) -> Result<Vec<Entry>, Failure> {
+    let folder = folder_of_files(args);
+    let mut entries = Vec::new();
+    for file in experiment_files(folder) {
+        // A broken neighbour is its own command's business.
+        let Ok(experiment) = read_experiment(&file) else { continue };
+        let place = place(&experiment);
+        let verdicts = experiment.claims.iter().map(claim_input).map(|claim| {
+            json!({
+                "claim": claim.claim, "statement": claim.statement, "metric": claim.metric, "paper": claim.paper,
+                "n_seeds": 0, "verdict": "not-run",
+            })
+        });
+        entries.push(Entry {
+            path: String::new(),
+            verdicts: verdicts.collect(),
+            summary: json!({
+                "experiment": experiment.name,
+                "question": experiment.question,
+                "file": beside(&args.out, &file),
+                "paper": {"section": place.section, "figure": place.figure, "table": place.table},
+            }),
+        });
+    }
+    Ok(entries)
+}
+
+fn place(experiment: &Experiment) -> Place {
+    let paper = experiment.paper.as_ref();
+    let word = |text: Option<&String>| text.cloned().unwrap_or_default();
+    Place {
+        section: word(paper.and_then(|paper| paper.section.as_ref())),
+        figure: word(paper.and_then(|paper| paper.figure.as_ref())),
+        table: word(paper.and_then(|paper| paper.table.as_ref())),
+        ..Place::default()
+    }
+}
+
+/// `target` as seen from the folder of reports, if both lie below the working directory: pages may be moved together with
+/// what they link to, and never hold a path of this machine.
+fn beside(out: &Path, target: &Path) -> Option<String> {
+    let here = std::env::current_dir().ok()?;
+    let inside = |path: &Path| -> Option<Vec<String>> {
+        let path = if path.is_absolute() { path.strip_prefix(&here).ok()? } else { path };
+        let parts = path.components().filter(|part| *part != Component::CurDir);
+        parts
+            .map(|part| match part {
+                Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
+                _ => None,
+            })
+            .collect()
+    };
+    let (out, target) = (inside(out)?, inside(target)?);
+    Some([vec!["..".to_string(); out.len()], target].concat().join("/"))
 }
 
 fn verdict_word(verdict: &crate::verdict::Verdict) -> &'static str {
@@ -56,56 +141,59 @@ fn verdict_word(verdict: &crate::verdict::Verdict) -> &'static str {
     }
 }
 
-/// What a folder of results belongs to.
-enum Chosen {
-    File(Box<Experiment>),
-    /// Results without an experiment file, read from elsewhere.
-    Imported(String),
+/// A folder of results to report.
+struct Job {
+    /// The experiment file, if there is one.
+    file: Option<PathBuf>,
+    name: String,
+    lab: String,
+    kind: Kind,
 }
 
-enum LabOf {
-    Known(Box<Lab>),
-    Named(String),
+enum Kind {
+    Known(Box<Experiment>, Box<Lab>),
+    /// Results that no experiment file or no lab describes, such as imported ones.
+    Alone,
 }
 
-impl LabOf {
-    fn label(&self) -> &str {
-        match self {
-            LabOf::Known(lab) => &lab.name,
-            LabOf::Named(name) => name,
-        }
-    }
-}
+/// Where experiment files are looked for.
+const EXPERIMENTS: &str = "experiments";
 
 /// Every experiment asked for, in every lab asked for, that has results.
-fn chosen(args: &ReportArgs) -> Result<Vec<(Chosen, LabOf)>, Failure> {
+fn chosen(args: &ReportArgs) -> Result<Vec<Job>, Failure> {
     let mut experiments = Vec::new();
     let files = match args.experiments.is_empty() {
         false => args.experiments.clone(),
-        true => experiment_files(Path::new("experiments")),
+        true => experiment_files(Path::new(EXPERIMENTS)),
     };
     for file in &files {
-        experiments.push(read_experiment(file)?);
+        experiments.push((file.clone(), read_experiment(file)?));
     }
     let mut chosen = Vec::new();
-    let asked = args.lab.as_deref().map(read_lab).transpose()?;
+    // `--lab imported` is no lab, but a folder of results like any other.
+    let asked = args.lab.as_deref().filter(|lab| *lab != IMPORTED).map(read_lab).transpose()?;
     for folder in result_folders(&args.results) {
         let part =
             |up: usize| folder.iter().nth_back(up).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let (name, lab_name) = (part(1), part(0));
-        if asked.as_ref().is_some_and(|lab| lab.name != lab_name) {
+        let (name, lab) = (part(1), part(0));
+        let wanted = asked.as_ref().map(|lab| lab.name.as_str()).or(args.lab.as_deref());
+        if wanted.is_some_and(|wanted| wanted != lab) {
             continue;
         }
-        let lab = match &asked {
-            Some(lab) => LabOf::Known(Box::new(lab.clone())),
-            None if Lab::built_in().any(|known| known == lab_name) => LabOf::Known(Box::new(read_lab(&lab_name)?)),
-            None => LabOf::Named(lab_name),
+        let known = match &asked {
+            Some(lab) => Some(Box::new(lab.clone())),
+            None if Lab::built_in().any(|known| known == lab) => Some(Box::new(read_lab(&lab)?)),
+            None => None,
         };
-        match experiments.iter().find(|experiment| experiment.name == name) {
-            Some(experiment) => chosen.push((Chosen::File(Box::new(experiment.clone())), lab)),
-            None if args.experiments.is_empty() => chosen.push((Chosen::Imported(name), lab)),
-            None => {}
+        let found = experiments.iter().find(|(_, experiment)| experiment.name == name);
+        if found.is_none() && !args.experiments.is_empty() {
+            continue;
         }
+        let kind = match (found, known) {
+            (Some((_, experiment)), Some(lab)) => Kind::Known(Box::new(experiment.clone()), lab),
+            _ => Kind::Alone,
+        };
+        chosen.push(Job { file: found.map(|(file, _)| file.clone()), name, lab, kind });
     }
     Ok(chosen)
 }
@@ -114,18 +202,6 @@ fn experiment_files(folder: &Path) -> Vec<PathBuf> {
     let files = walkdir::WalkDir::new(folder).max_depth(1).sort_by_file_name().into_iter().filter_map(Result::ok);
     let files = files.map(|entry| entry.into_path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect()
-}
-
-/// Results of an experiment without a file: every arm as it is, nothing to judge.
-fn imported(name: &str, lab: &str, results: Results) -> ExperimentInput {
-    let mut arms: Vec<ArmInput> = Vec::new();
-    for trial in &results.trials {
-        if !arms.iter().any(|arm| arm.id == trial.arm) {
-            let levels = trial.levels.iter().map(|(axis, level)| (axis.to_string(), level.to_string())).collect();
-            arms.push(ArmInput { id: trial.arm.clone(), levels, label: trial.arm.clone(), baseline: false });
-        }
-    }
-    ExperimentInput { name: name.into(), lab: lab.into(), arms, results, ..ExperimentInput::default() }
 }
 
 fn input(experiment: &Experiment, lab: &Lab, results: Results) -> Result<ExperimentInput, Failure> {
@@ -152,12 +228,6 @@ fn input(experiment: &Experiment, lab: &Lab, results: Results) -> Result<Experim
         label: if arm.levels.is_empty() { arm.id.to_string() } else { label(&arm.levels) },
         baseline: baseline(&arm.levels),
     });
-    let paper = experiment.paper.as_ref().map_or(String::new(), |paper| {
-        let place = [("§", &paper.section), ("Figure ", &paper.figure), ("Table ", &paper.table)];
-        let place = place.iter().filter_map(|(word, value)| value.as_ref().map(|value| format!("{word}{value}")));
-        let place = place.collect::<Vec<_>>().join(", ");
-        if place.is_empty() { paper.finding.clone() } else { format!("{} ({place})", paper.finding) }
-    });
     Ok(ExperimentInput {
         name: experiment.name.clone(),
         lab: lab.name.clone(),
@@ -165,11 +235,14 @@ fn input(experiment: &Experiment, lab: &Lab, results: Results) -> Result<Experim
         axes: axes.collect(),
         arms: arms.collect(),
         claims: experiment.claims.iter().map(claim_input).collect(),
-        paper,
+        paper: experiment.paper.as_ref().map_or(String::new(), |paper| paper.finding.clone()),
+        place: place(experiment),
         benchmarks: benchmarks(lab),
         methods: methods::text(experiment, lab, &results),
+        limits: methods::limits(lab, &results),
         mixtures: mixtures(experiment, lab)?,
         results,
+        ..ExperimentInput::default()
     })
 }
 

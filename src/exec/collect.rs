@@ -1,10 +1,10 @@
 //! From artifacts to rows: what a trial's line and curves say, derived from finished stages alone.
 
-use super::results::{Cost, CurvePoint, Outcome, Pairs, Trial};
+use super::results::{Cost, CurvePoint, Outcome, Pairs, StageTiming, Timing, Trial};
 use crate::cache::{Artifact, disk};
 use crate::plan::{self, TrialPlan};
 use crate::recipe::{Key, Recipe};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -66,27 +66,6 @@ pub struct Rows {
     pub timing: Timing,
     /// What a text and benchmarks have in common: stage key to the lines of `contamination.jsonl`.
     pub contamination: BTreeMap<Key, String>,
-}
-
-/// One line of `timing.jsonl`: what may differ from run to run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Timing {
-    pub arm: String,
-    pub seed: u64,
-    /// Stage name to when, where and how long.
-    pub stages: BTreeMap<String, StageTiming>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StageTiming {
-    pub seconds: f64,
-    /// Seconds since 1970.
-    pub finished: u64,
-    pub host: String,
-    pub threads: usize,
-    pub version: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub git: Option<String>,
 }
 
 /// The rows of a settled trial. `fates` and `costs` are in the order of its stages.

@@ -152,23 +152,25 @@ pub fn wandb(paths: &[PathBuf], arms: &BTreeMap<String, String>) -> Result<Impor
         for (cell, said) in &runs[run] {
             cells.insert(cell.clone(), settle(run, cell, said, &starts, &files, &mut overlaps)?);
         }
-        for (file, points) in overlaps {
-            let file = files[file].display();
+        if let Some((file, _)) = overlaps.first_key_value() {
+            let points: usize = overlaps.values().sum();
+            let more =
+                if overlaps.len() > 1 { format!(" and {} more files", overlaps.len() - 1) } else { String::new() };
+            let file = files[*file].display();
             notes.push(format!(
-                "{run}: {file} is a later segment that differs at {points} points; the earlier segment is kept there"
+                "{run}: {file}{more} hold a later segment that differs at {points} points; the earlier segment is kept there"
             ));
         }
     }
     let mut results = Results::default();
+    let mut pieces = 0;
     for run in &order {
         let cells = &merged[run.as_str()];
         let arm = arms.get(run).unwrap_or(run);
         let mut sources: Vec<usize> = cells.values().map(|(_, file)| *file).collect();
         sources.sort_unstable();
         sources.dedup();
-        if sources.len() > 1 {
-            notes.push(format!("{run}: put together from {} files", sources.len()));
-        }
+        pieces += sources.len();
         for ((metric, benchmark, step), (value, _)) in cells {
             let (metric, benchmark) = (metric.clone(), benchmark.clone());
             let (stage, arm) = ("rl".to_string(), arm.clone());
@@ -178,7 +180,7 @@ pub fn wandb(paths: &[PathBuf], arms: &BTreeMap<String, String>) -> Result<Impor
         let names: Vec<String> = sources.iter().map(|file| file_name(&files[*file])).collect();
         results.trials.push(Trial {
             arm: arm.clone(),
-            levels: Pairs::default(),
+            levels: Pairs(sources.first().and_then(|file| level(paths, &files[*file])).into_iter().collect()),
             seed: 0,
             outcome: Outcome::Finished,
             note: Some(format!("imported run `{run}` from {}", names.join(", "))),
@@ -187,6 +189,9 @@ pub fn wandb(paths: &[PathBuf], arms: &BTreeMap<String, String>) -> Result<Impor
             cost: Cost::default(),
             imported: true,
         });
+    }
+    if pieces > results.trials.len() {
+        notes.push(format!("{} runs put together from {} files", results.trials.len(), files.len()));
     }
     Ok(Import { results, notes })
 }
@@ -396,6 +401,13 @@ fn csv_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ImportError> {
         }
     }
     Ok(files)
+}
+
+/// The folder, below the one imported, where a run was first met: the authors have one for each figure.
+fn level(paths: &[PathBuf], file: &Path) -> Option<(String, String)> {
+    let inside = paths.iter().find_map(|path| file.strip_prefix(path).ok())?.parent()?;
+    let name = inside.to_string_lossy().replace('\\', "/");
+    (!name.is_empty()).then(|| ("folder".to_string(), name))
 }
 
 fn file_name(path: &Path) -> String {

@@ -81,7 +81,7 @@ fn a_resumed_segment_continues_its_run() {
     assert_eq!(steps, [0, 4, 8]);
     assert_eq!(import.results.trials.len(), 1);
     assert_eq!(import.results.trials[0].metrics["rl.accuracy/gsm8k"], 0.4);
-    assert!(import.notes[0].contains("2 files"));
+    assert_eq!(import.notes, ["1 runs put together from 2 files"]);
 }
 
 #[test]
@@ -201,7 +201,10 @@ fn the_authors_folder_is_taken_as_it_is_and_its_ends_are_right() {
     assert_eq!(import.results.trials.len(), 35);
     assert!(import.results.trials.iter().all(|trial| trial.imported));
     let overlap: Vec<&String> = import.notes.iter().filter(|note| note.contains("later segment")).collect();
-    assert!(overlap.len() == 8 && overlap.iter().all(|note| note.contains("backup")), "{overlap:?}");
+    assert!(overlap.len() == 1 && overlap[0].contains("backup") && overlap[0].contains("8 points"), "{overlap:?}");
+    let folder =
+        |run: &str| import.results.trials.iter().find(|t| t.arm.contains(run)).unwrap().levels.get("folder").unwrap();
+    assert_eq!((folder("grpo_qwen"), folder("3b_decay_long.20B")), ("motivation", "octo-vs-llama-vs-qwen"));
 
     let mut checked = 0;
     for row in rows(&ends) {

@@ -112,6 +112,27 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
+/// One line of `timing.jsonl`: what may differ from run to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    pub arm: String,
+    pub seed: u64,
+    /// Stage name to when, where and how long.
+    pub stages: BTreeMap<String, StageTiming>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageTiming {
+    pub seconds: f64,
+    /// Seconds since 1970.
+    pub finished: u64,
+    pub host: String,
+    pub threads: usize,
+    pub version: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<String>,
+}
+
 /// Everything known about one experiment in one lab.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Results {
@@ -132,7 +153,7 @@ pub enum ResultsError {
 
 /// Reads `trials.jsonl` and `curves.csv` in `dir`. Absent files are empty results: nothing has been run yet.
 pub fn read(dir: &Path) -> Result<Results, ResultsError> {
-    Ok(Results { trials: read_trials(&dir.join("trials.jsonl"))?, curves: read_curves(&dir.join("curves.csv"))? })
+    Ok(Results { trials: read_lines(&dir.join("trials.jsonl"))?, curves: read_curves(&dir.join("curves.csv"))? })
 }
 
 /// Moves both files aside if either cannot be read, so that they are written anew from artifacts; says so. They belong
@@ -163,7 +184,12 @@ pub fn set_aside_damaged(dir: &Path) -> Result<Option<String>, DiskError> {
     )))
 }
 
-fn read_trials(path: &Path) -> Result<Vec<Trial>, ResultsError> {
+/// Reads `timing.jsonl` in `dir`; absent, nothing is known of times.
+pub fn read_timing(dir: &Path) -> Result<Vec<Timing>, ResultsError> {
+    read_lines(&dir.join("timing.jsonl"))
+}
+
+fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, ResultsError> {
     let Some(text) = read_text(path)? else { return Ok(vec![]) };
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines

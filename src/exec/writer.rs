@@ -4,7 +4,8 @@
 //! as long as it is in the plan and its stages have the keys that the rows were made from; rows of another recipe are
 //! never left standing under the same arm. Imported rows stay.
 
-use super::collect::{Rows, Timing};
+use super::collect::Rows;
+use super::results::Timing;
 use super::results::{self, CurvePoint, Outcome, Results, ResultsError, Trial};
 use crate::cache::{DiskError, disk};
 use crate::fault;

@@ -111,7 +111,7 @@ pub fn claims(judged: &[Judged]) -> Option<Figure> {
 }
 
 fn claim_row(scene: &mut Scene, j: &Judged, unit: Unit, x: &Scale, y: f64, left: f64, right: f64) {
-    let color = verdict_color(&j.verdict);
+    let color = verdict_color(j.verdict.name());
     let lines = font::wrap(&j.claim.statement, 11.5, Weight::Regular, left - 20.0, 3);
     let first = y - (lines.len() as f64 - 1.0) * 7.0 + 4.0;
     for (index, line) in lines.iter().enumerate() {
@@ -190,22 +190,31 @@ fn bounds(j: &Judged) -> Vec<f64> {
 /// The paper's a − b in the metric's own unit, where it gives both numbers (or `effect`) in a unit that can be compared:
 /// percentages with shares. Lengths are not: the paper's tokens are not those of another model.
 pub fn paper_effect(j: &Judged) -> Option<f64> {
-    if !Unit::of(&j.claim.metric).percent {
+    paper_effect_of(&j.claim.metric, &j.claim.paper)
+}
+
+/// As [`paper_effect`], of a claim's metric and what it says of the paper.
+pub fn paper_effect_of(metric: &str, paper: &Value) -> Option<f64> {
+    if !Unit::of(metric).percent {
         return None;
     }
-    let paper = &j.claim.paper;
     let number = |key: &str| paper.get(key).and_then(Value::as_f64);
     let effect = number("effect").or_else(|| Some(number("a")? - number("b")?))?;
     let unit = paper.get("unit").and_then(Value::as_str).unwrap_or("").to_lowercase();
     let percent = unit.contains('%') || unit.contains("percent") || unit.contains("point");
+    // Tokens of a response are no share, whatever the claim's own metric is.
+    if unit.contains("token") && !percent || unit.contains("tokens of") {
+        return None;
+    }
     Some(if percent { effect / 100.0 } else { effect })
 }
 
-pub fn verdict_color(verdict: &Verdict) -> Color {
-    match verdict {
-        Verdict::Supported => Color(0x00, 0x7F, 0x5C),
-        Verdict::Refuted => Color(0xC4, 0x4E, 0x00),
-        Verdict::Inconclusive { .. } => Color(0x5F, 0x66, 0x6E),
-        Verdict::NotRun { .. } => Color(0x9A, 0xA0, 0xA6),
+/// By the verdict's name, as in `verdicts.json`.
+pub fn verdict_color(name: &str) -> Color {
+    match name {
+        "supported" => Color(0x00, 0x7F, 0x5C),
+        "refuted" => Color(0xC4, 0x4E, 0x00),
+        "inconclusive" => Color(0x5F, 0x66, 0x6E),
+        _ => Color(0x9A, 0xA0, 0xA6),
     }
 }

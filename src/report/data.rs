@@ -47,6 +47,83 @@ pub fn curve(points: &[CurvePoint], arm: &str, stage: &str, benchmark: &str, met
     Curve { points: points.collect(), seeds: ends.len() }
 }
 
+/// Curves with at most about `limit` points, each the mean over a window of points; and the width of the windows.
+pub fn binned(curves: Vec<Curve>, limit: usize) -> (Vec<Curve>, usize) {
+    let longest = curves.iter().map(|curve| curve.points.len()).max().unwrap_or(0);
+    let width = longest.div_ceil(limit).max(1);
+    let bin = |points: &[CurveMean]| {
+        let mean = |pick: fn(&CurveMean) -> f64| points.iter().map(pick).sum::<f64>() / points.len() as f64;
+        CurveMean {
+            step: points[points.len() - 1].step,
+            mean: mean(|p| p.mean),
+            min: mean(|p| p.min),
+            max: mean(|p| p.max),
+            n: points.iter().map(|p| p.n).min().unwrap_or(0),
+            alive: points.iter().map(|p| p.alive).min().unwrap_or(0),
+        }
+    };
+    let of = |curve: Curve| Curve { points: curve.points.chunks(width).map(bin).collect(), ..curve };
+    (curves.into_iter().map(of).collect(), width)
+}
+
+/// A curve with at most about `limit` of its points, the first and the last among them.
+pub fn thinned(curve: Curve, limit: usize) -> Curve {
+    let every = curve.points.len().div_ceil(limit).max(1);
+    let last = curve.points.len().saturating_sub(1);
+    let kept = curve.points.iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last);
+    Curve { points: kept.map(|(_, p)| *p).collect(), ..curve }
+}
+
+/// How far a seed's accuracy ended below its own best evaluation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fall {
+    pub seed: u64,
+    pub best: f64,
+    pub best_step: u64,
+    pub end: f64,
+}
+
+impl Fall {
+    pub fn depth(&self) -> f64 {
+        self.best - self.end
+    }
+
+    /// At least ten points and a quarter of its best lost: more than the noise of an evaluation, and what the paper's
+    /// collapsing runs do.
+    pub fn collapsed(&self) -> bool {
+        self.depth() >= 0.10 && self.depth() >= 0.25 * self.best
+    }
+}
+
+/// Of each seed of `arm`, in order of seed.
+pub fn falls(points: &[CurvePoint], arm: &str, benchmark: &str, metric: &str) -> Vec<Fall> {
+    let mut falls: BTreeMap<u64, (Fall, u64)> = BTreeMap::new();
+    for p in points {
+        if p.arm == arm && p.stage == "rl" && p.benchmark == benchmark && p.metric == metric && p.value.is_finite() {
+            let first = (Fall { seed: p.seed, best: p.value, best_step: p.step, end: p.value }, p.step);
+            let (fall, last) = falls.entry(p.seed).or_insert(first);
+            if p.value > fall.best {
+                (fall.best, fall.best_step) = (p.value, p.step);
+            }
+            if p.step >= *last {
+                (fall.end, *last) = (p.value, p.step);
+            }
+        }
+    }
+    falls.into_values().map(|(fall, _)| fall).collect()
+}
+
+/// Response tokens sampled up to each RL step, mean over seeds; the other x axis of the page.
+pub fn tokens(points: &[CurvePoint], arm: &str) -> Vec<(u64, f64)> {
+    let mut total = 0.0;
+    let mut tokens = vec![];
+    for p in curve(points, arm, "rl", "", "tokens").points {
+        total += p.mean;
+        tokens.push((p.step, total));
+    }
+    tokens
+}
+
 /// The paper's columns, which readers know in this order.
 const PAPER_ORDER: [&str; 4] = ["math500", "gsm8k", "olympiadbench", "amc23"];
 

@@ -32,18 +32,22 @@ pub fn small() -> TextStyle {
     style(10.5, palette::MUTED)
 }
 
-/// All figures that the results allow, in the order in which a reader wants them.
+/// All figures that the results allow, each with an accuracy sampled at temperature 1 and, apart, greedy; in the order in which a reader wants them.
 pub fn all(input: &ExperimentInput, judged: &[Judged]) -> Vec<Figure> {
     let metric = data::headline_metric(input);
+    let greedy = metric != "accuracy";
     let mut figures = vec![];
     figures.extend(claims::claims(judged));
     figures.extend(panels::curves(input, "curves", metric));
-    figures.extend(forest::final_accuracy(input, metric));
+    figures.extend(panels::imported(&input.authors));
+    figures.extend(forest::final_accuracy(input, "final-accuracy", metric));
     figures.extend(forest::gains(input, metric));
-    if metric != "accuracy" {
+    if greedy {
         figures.extend(panels::curves(input, "curves-greedy", "accuracy"));
+        figures.extend(forest::final_accuracy(input, "final-accuracy-greedy", "accuracy"));
     }
     figures.extend(panels::stability(input));
+    figures.extend(forest::falls(input, metric));
     figures.extend(mixture::mixtures(input));
     figures
 }

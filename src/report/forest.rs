@@ -2,9 +2,9 @@
 
 use crate::report::figure::{Figure, body, small};
 use crate::report::font::{self, Weight};
+use crate::report::grid::value_text;
 use crate::report::metric::{self, Unit};
 use crate::report::palette::{self, Color};
-use crate::report::panels::value_text;
 use crate::report::scale::{Scale, fixed, signed, snug, tick_decimals};
 use crate::report::scene::{Anchor, Item, Scene, Shape};
 use crate::report::table::{Table, cell};
@@ -18,7 +18,7 @@ type Seeds = Vec<(u64, f64)>;
 const CONFIDENCE: f64 = 0.95;
 
 /// Where each arm was before RL and where it is after.
-pub fn final_accuracy(input: &ExperimentInput, metric: &str) -> Option<Figure> {
+pub fn final_accuracy(input: &ExperimentInput, id: &'static str, metric: &str) -> Option<Figure> {
     let benchmark = data::headline(input)?;
     let unit = Unit::of(metric);
     let imported = data::imported(input);
@@ -74,7 +74,11 @@ pub fn final_accuracy(input: &ExperimentInput, metric: &str) -> Option<Figure> {
         benchmark_phrase(&benchmark),
         interval_note(imported),
     );
-    Some(Figure { id: "final-accuracy", title: "Before and after RL".into(), caption, scene: frame.scene, table })
+    let title = match metric {
+        "accuracy" => "Before and after RL, greedy",
+        _ => "Before and after RL, sampled",
+    };
+    Some(Figure { id, title: title.into(), caption, scene: frame.scene, table })
 }
 
 /// What RL adds to each arm.
@@ -123,6 +127,60 @@ pub fn gains(input: &ExperimentInput, metric: &str) -> Option<Figure> {
         interval_note(imported),
     );
     Some(Figure { id: "gain", title: "What RL adds".into(), caption, scene: frame.scene, table })
+}
+
+/// How far each arm ended below its own best evaluation.
+pub fn falls(input: &ExperimentInput, metric: &str) -> Option<Figure> {
+    let benchmark = data::headline(input)?;
+    let unit = Unit::of(metric);
+    let mut table = Table::new(&["arm", "label", "seed", "best", "best_step", "end", "fall", "collapsed"]);
+    let rows: Vec<(usize, Vec<data::Fall>)> = (0..input.arms.len())
+        .map(|arm| (arm, data::falls(&input.results.curves, &input.arms[arm].id, &benchmark, metric)))
+        .filter(|(_, falls)| !falls.is_empty())
+        .collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let looks = palette::looks(&input.arms);
+    let values = rows.iter().flat_map(|(_, falls)| falls.iter().map(|fall| unit.scale(fall.depth())));
+    let (range, ticks) = snug(values.chain([0.0, 10.0]), 6);
+    let mut frame = Rows::new(input, rows.iter().map(|r| r.0), 46.0, true);
+    frame.axis(range, &ticks, &format!("Fall from the best evaluation to the end ({})", unit.difference), None);
+    for (row, (arm, falls)) in rows.iter().enumerate() {
+        let (y, look) = (frame.y(row), looks[*arm]);
+        for fall in falls {
+            let (fill, stroke) =
+                if fall.collapsed() { (look.color, None) } else { (palette::WHITE, Some((look.color, 1.4))) };
+            let tip = format!(
+                "seed {}: best {} at step {}, end {}",
+                fall.seed,
+                value_text(unit, fall.best),
+                fall.best_step,
+                value_text(unit, fall.end)
+            );
+            let at = frame.x.at(unit.scale(fall.depth()));
+            dot(&mut frame.scene, *arm, at, y, 3.8, fill, stroke, 0.9).tip(tip);
+            table.push(vec![
+                input.arms[*arm].id.clone(),
+                input.arms[*arm].label.clone(),
+                fall.seed.to_string(),
+                cell(fall.best),
+                fall.best_step.to_string(),
+                cell(fall.end),
+                cell(fall.depth()),
+                fall.collapsed().to_string(),
+            ]);
+        }
+        let collapsed = falls.iter().filter(|fall| fall.collapsed()).count();
+        frame.number(row, *arm, format!("{collapsed} of {}", falls.len()), look.color);
+    }
+    let caption = format!(
+        "A dot per seed: {} on {} at its best evaluation minus at the end. Filled, and counted on the right: collapsed, that is at \
+         least 10 points and a quarter of its best lost.",
+        metric::title(metric).to_lowercase(),
+        benchmark_phrase(&benchmark),
+    );
+    Some(Figure { id: "collapse", title: "Who collapsed".into(), caption, scene: frame.scene, table })
 }
 
 /// A share's interval cannot leave 0 to 1, though t does not know.

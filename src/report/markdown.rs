@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::report::metric::{self, Unit};
 use crate::report::scale::signed;
-use crate::report::{ExperimentInput, Report, text};
+use crate::report::{ExperimentInput, Report, overview, text};
 use crate::verdict::Judged;
 
 /// The page of one experiment in one lab.
@@ -15,24 +15,42 @@ pub fn page(input: &ExperimentInput, report: &Report) -> String {
     if !input.question.is_empty() {
         let _ = writeln!(out, "**{}**\n", escape(&input.question));
     }
+    let linked = |words: &str, path: &Option<String>, more: &str| {
+        path.as_ref().map(|path| format!("[{words}](../../{}{more})", overview::link(path)))
+    };
+    let mut origin: Vec<String> = vec![];
+    origin.extend(linked("experiment file", &input.place.file, ""));
+    origin.extend(linked("trials", &input.place.results, "/trials.jsonl"));
+    origin.extend(linked("curves", &input.place.results, "/curves.csv"));
+    origin.push("[verdicts](verdicts.json)".to_string());
+    origin.push("[all reports](../../README.md)".to_string());
+    origin.extend(text::place(&input.place).map(|place| format!("in the paper: {}", escape(&place))));
+    let _ = writeln!(out, "{}\n", origin.join(" · "));
     for note in text::notes(input) {
         let _ = writeln!(out, "> {}\n", escape(&note));
     }
     if !report.judged.is_empty() {
         out.push_str("## Findings\n\n");
         let _ = writeln!(out, "{}\n", escape(&text::tally(&report.judged)));
-        out.push_str("| Claim | Verdict | Effect | Seeds | Smallest that matters | The paper |\n");
-        out.push_str("|---|---|---|---|---|---|\n");
-        for j in &report.judged {
+        if !input.paper.is_empty() {
+            let _ = writeln!(out, "**The paper:** {}\n", escape(&input.paper));
+        }
+        out.push_str("| Claim | Verdict | Effect here | Here | The paper | Direction | Matters from | Seeds |\n");
+        out.push_str("|---|---|---|---|---|---|---|---|\n");
+        for (j, other) in report.judged.iter().zip(&report.otherwise) {
+            let other =
+                other.as_ref().map_or(String::new(), |other| format!("<br>{}", escape(&text::otherwise(other))));
             let _ = writeln!(
                 out,
-                "| {} | **{}** | {} | {} | {} | {} |",
+                "| {} | **{}** | {}{other} | {} | {} | {} | {} | {} |",
                 escape(&j.claim.statement),
                 text::verdict(&j.verdict),
                 escape(&text::effect(j)),
-                j.comparison.n_seeds(),
-                escape(&smallest(j)),
+                escape(&text::sides(j)),
                 escape(&text::paper(&j.claim.paper)),
+                text::direction(j),
+                escape(&smallest(j)),
+                j.comparison.n_seeds(),
             );
         }
         out.push_str("\n<details><summary>Why, claim by claim</summary>\n\n");
@@ -48,9 +66,6 @@ pub fn page(input: &ExperimentInput, report: &Report) -> String {
         }
         out.push_str("\n</details>\n\n");
     }
-    if !input.paper.is_empty() {
-        let _ = writeln!(out, "**The paper:** {}\n", escape(&input.paper));
-    }
     for figure in &report.figures {
         let _ = writeln!(out, "## {}\n", escape(&figure.title));
         let _ = writeln!(out, "![{}](figures/{}.png)\n", escape(&figure.title), figure.id);
@@ -61,28 +76,43 @@ pub fn page(input: &ExperimentInput, report: &Report) -> String {
             id = figure.id
         );
     }
-    if !input.methods.is_empty() {
-        out.push_str("## Methods\n\n");
-        for block in text::blocks(&input.methods) {
-            match block {
-                text::Block::Paragraph(words) => {
-                    let _ = writeln!(out, "{}\n", escape(&words));
-                }
-                text::Block::List(items) => {
-                    for item in items {
-                        let _ = writeln!(out, "- {}", escape(&item));
-                    }
-                    out.push('\n');
-                }
-            }
+    for sheet in &report.sheets {
+        let _ = writeln!(out, "## {}\n", escape(sheet.title));
+        let _ = writeln!(out, "| {} |", sheet.columns.iter().map(|c| escape(c)).collect::<Vec<_>>().join(" | "));
+        let _ = writeln!(out, "|{}", "---|".repeat(sheet.columns.len()));
+        for row in &sheet.rows {
+            let _ = writeln!(out, "| {} |", row.iter().map(|c| escape(c)).collect::<Vec<_>>().join(" | "));
         }
+        let _ = writeln!(out, "\n{} [numbers](tables/{}.csv)\n", escape(&sheet.caption), sheet.id);
     }
+    prose(&mut out, "Methods", &input.methods);
+    prose(&mut out, "What this cannot say", &input.limits);
     out.push_str("## How the verdicts are made\n\n");
     for paragraph in text::statistics(&report.judged) {
         let _ = writeln!(out, "{}\n", escape(&paragraph));
     }
     out.push_str("`index.html` beside this file is the same report with curves to hover over, hide and smooth; it opens offline.\n");
     out
+}
+
+fn prose(out: &mut String, title: &str, words: &str) {
+    if words.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "## {title}\n");
+    for block in text::blocks(words) {
+        match block {
+            text::Block::Paragraph(words) => {
+                let _ = writeln!(out, "{}\n", escape(&words));
+            }
+            text::Block::List(items) => {
+                for item in items {
+                    let _ = writeln!(out, "- {}", escape(&item));
+                }
+                out.push('\n');
+            }
+        }
+    }
 }
 
 fn smallest(j: &Judged) -> String {

@@ -2,7 +2,8 @@
 //!
 //! [`render`] turns one experiment in one lab into a folder that can be committed and read on a code host: `README.md`,
 //! `index.html` (one file, opens offline), `figures/` (SVG and PNG of the same drawing), `tables/` (CSV of exactly what is
-//! drawn) and `verdicts.json`. [`overview`](overview::render) writes the page above several of them.
+//! drawn) and `verdicts.json`. [`overview`](overview::write) writes the pages above several of them: the findings of the paper
+//! with the claims that test them, and the way from each of its figures to our file, run and verdict ([`guide`]).
 //!
 //! Every figure is a function from [`ExperimentInput`] to a [`Figure`]: a drawing and the table of its numbers, made from the
 //! same values in the same place, so that they cannot come to differ. Writing files is left to [`write`]. The same results
@@ -13,10 +14,15 @@
 
 pub mod claims;
 pub mod data;
+pub mod facet;
 pub mod figure;
 pub mod font;
 pub mod forest;
+pub mod glance;
+pub mod grid;
+pub mod guide;
 pub mod html;
+pub mod index;
 pub mod markdown;
 pub mod metric;
 pub mod mixture;
@@ -26,14 +32,17 @@ pub mod panels;
 pub mod png;
 pub mod scale;
 pub mod scene;
+pub mod sheet;
 pub mod table;
 pub mod text;
 pub mod write;
 
 use serde_json::Value;
 
+use crate::exec::results::Timing;
 use crate::verdict::{ClaimInput, Judged, Results, judge_all};
 pub use figure::Figure;
+pub use sheet::Sheet;
 pub use write::{Error, Written, write};
 
 /// Everything a report is made of. `cli` fills it from the experiment file and the results.
@@ -48,13 +57,33 @@ pub struct ExperimentInput {
     pub claims: Vec<ClaimInput>,
     /// What the paper found on the whole question, as prose; may be empty.
     pub paper: String,
+    pub place: Place,
     /// The methods section: plain paragraphs separated by empty lines, list items start with `- `; may be empty.
     pub methods: String,
+    /// What the results cannot say, in the same form; may be empty.
+    pub limits: String,
     /// What a benchmark's name stands for in this lab, where it is not the benchmark itself.
     pub benchmarks: Vec<(String, String)>,
     /// What each training stage of each arm reads.
     pub mixtures: Vec<MixtureRow>,
     pub results: Results,
+    /// Of the trials' stages; may be empty.
+    pub timing: Vec<Timing>,
+    /// Runs imported under the same name, drawn beside ours and never compared with them.
+    pub authors: Results,
+}
+
+/// Where the experiment and its results lie and where the paper asks the same.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Place {
+    /// The experiment file, relative to the folder of all reports; absent if they do not lie together.
+    pub file: Option<String>,
+    /// The folder of its results, likewise.
+    pub results: Option<String>,
+    /// As the experiment file has them: `3.2`, `12 and 13`, `2 to 5`.
+    pub section: String,
+    pub figure: String,
+    pub table: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -82,7 +111,7 @@ impl ArmInput {
 
 impl ExperimentInput {
     /// A report of results alone, for runs that no experiment file describes (imports): arms in the order of the trials,
-    /// called by their ids.
+    /// called by what tells their ids apart.
     pub fn of_results(name: &str, lab: &str, results: Results) -> ExperimentInput {
         let mut arms: Vec<ArmInput> = vec![];
         for trial in &results.trials {
@@ -91,6 +120,8 @@ impl ExperimentInput {
                 arms.push(ArmInput { id: trial.arm.clone(), levels, label: trial.arm.clone(), baseline: false });
             }
         }
+        let short = text::without_shared_ends(&arms.iter().map(|arm| arm.label.as_str()).collect::<Vec<_>>());
+        arms.iter_mut().zip(short).for_each(|(arm, label)| arm.label = label);
         ExperimentInput { name: name.into(), lab: lab.into(), arms, results, ..ExperimentInput::default() }
     }
 }
@@ -122,16 +153,42 @@ pub struct MixtureRow {
 #[derive(Debug, Clone)]
 pub struct Report {
     pub judged: Vec<Judged>,
+    /// Each claim with its accuracy measured the other way (greedy or sampled), where there is one.
+    pub otherwise: Vec<Option<Judged>>,
     pub figures: Vec<Figure>,
+    pub sheets: Vec<Sheet>,
     pub verdicts: Value,
 }
 
 /// Judges the claims and draws every figure that the results allow.
 pub fn render(input: &ExperimentInput) -> Report {
     let judged = judge_all(&input.claims, &input.results.trials);
+    let otherwise: Vec<Option<Judged>> =
+        input.claims.iter().map(|claim| measured_otherwise(claim, &input.results)).collect();
     let figures = figure::all(input, &judged);
-    let verdicts = crate::verdict::judge::to_json(&judged);
-    Report { judged, figures, verdicts }
+    let sheets = sheet::all(input);
+    let mut verdicts = crate::verdict::judge::to_json(&judged);
+    for (row, other) in verdicts.as_array_mut().into_iter().flatten().zip(&otherwise) {
+        let estimate = other.as_ref().and_then(|j| Some((j, j.comparison.estimate?)));
+        row["otherwise"] = estimate.map_or(
+            Value::Null,
+            |(j, e)| serde_json::json!({"metric": j.claim.metric, "estimate": e.mean, "low": e.low, "high": e.high}),
+        );
+    }
+    Report { judged, otherwise, figures, sheets, verdicts }
+}
+
+/// The same claim about greedy instead of sampled accuracy, or the reverse; its verdict counts for nothing, its size is shown.
+fn measured_otherwise(claim: &ClaimInput, results: &Results) -> Option<Judged> {
+    let metric = if claim.metric.contains(".accuracy_sampled") {
+        claim.metric.replace(".accuracy_sampled", ".accuracy")
+    } else if claim.metric.contains(".accuracy") {
+        claim.metric.replace(".accuracy", ".accuracy_sampled")
+    } else {
+        return None;
+    };
+    let other = crate::verdict::judge(&ClaimInput { metric, ..claim.clone() }, &results.trials);
+    other.comparison.estimate.is_some().then_some(other)
 }
 
 #[cfg(test)]

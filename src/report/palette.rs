@@ -1,11 +1,11 @@
 //! One colour per arm, in every figure of a report.
 //!
 //! The colours are Okabe and Ito's (2008), which stay apart for the common kinds of colour blindness; their yellow is
-//! darkened, since thin lines on white are the rule here. The baseline is grey, as in the paper. With more arms than colours,
-//! the axis with the fewest levels (usually the family) moves from colour to line style, so that a colour then names the
-//! data and the dash names the family.
+//! darkened, since thin lines on white are the rule here. The baseline is grey, as in the paper. Where arms are drawn in groups
+//! ([`crate::report::facet`]), a colour names the same thing in each group, and shares of one source are shades of one colour.
 
 use crate::report::ArmInput;
+use crate::report::facet::{self, Split};
 
 /// sRGB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,14 @@ impl Color {
         color
     }
 
+    /// The `rank`-th of `count` shades of this colour, from light to dark.
+    fn shade(self, rank: usize, count: usize) -> Color {
+        let t = if count > 1 { rank as f64 / (count - 1) as f64 } else { 0.5 };
+        let (toward, by) = if t < 0.5 { (255.0, 0.52 * (1.0 - 2.0 * t)) } else { (0.0, 0.55 * (2.0 * t - 1.0)) };
+        let mix = |c: u8| (c as f64 + (toward - c as f64) * by).round() as u8;
+        Color(mix(self.0), mix(self.1), mix(self.2))
+    }
+
     /// WCAG 2 contrast ratio against white.
     fn contrast_on_white(self) -> f64 {
         let linear = |c: u8| {
@@ -71,48 +79,42 @@ pub fn wheel(index: usize) -> Color {
 
 /// The looks of all arms, in their order.
 pub fn looks(arms: &[ArmInput]) -> Vec<Look> {
-    let style_axis = style_axis(arms);
-    let mut colours: Vec<Vec<&str>> = vec![];
-    let mut styles: Vec<&str> = vec![];
-    arms.iter()
-        .map(|arm| {
-            let style = style_axis.and_then(|axis| arm.level(axis)).unwrap_or_default();
-            // Without a style axis every arm has its own colour; with one, arms that differ in it alone share theirs.
-            let key: Vec<&str> = match style_axis {
-                None => vec![&arm.id],
-                Some(axis) => {
-                    arm.levels.iter().filter(|(name, _)| name != axis).map(|(_, level)| level.as_str()).collect()
+    let mut looks = vec![Look { color: BASELINE, dash: DASHES[0] }; arms.len()];
+    let groups = facet::groups(arms);
+    match facet::split(arms) {
+        Split::Whole => {
+            let mut next = 0;
+            for (_, look) in arms.iter().zip(&mut looks).filter(|(arm, _)| !arm.baseline) {
+                *look = Look { color: wheel(next), dash: DASHES[next / WHEEL.len() % DASHES.len()] };
+                next += 1;
+            }
+        }
+        Split::Stem => {
+            for (hue, (_, members)) in groups.iter().enumerate() {
+                for (rank, arm) in members.iter().enumerate() {
+                    looks[*arm].color = wheel(hue).shade(rank, members.len());
                 }
+            }
+        }
+        Split::Axis(axis) => {
+            let rest = |arm: &ArmInput| -> Vec<(String, String)> {
+                arm.levels.iter().filter(|(name, _)| name != axis).cloned().collect()
             };
-            let dash = position(&mut styles, style);
-            if arm.baseline {
-                return Look { color: BASELINE, dash: DASHES[dash % DASHES.len()] };
+            let grey: Vec<_> = arms.iter().filter(|arm| arm.baseline).map(rest).collect();
+            let mut colours: Vec<Vec<(String, String)>> = vec![];
+            for (rank, arm) in groups.iter().flat_map(|(_, members)| members.iter().enumerate()) {
+                let rest = rest(&arms[*arm]);
+                looks[*arm].color = if rest.is_empty() {
+                    wheel(rank)
+                } else if grey.contains(&rest) {
+                    BASELINE
+                } else {
+                    wheel(position(&mut colours, rest))
+                };
             }
-            let index = position(&mut colours, key);
-            Look { color: wheel(index), dash: DASHES[(dash + index / WHEEL.len()) % DASHES.len()] }
-        })
-        .collect()
-}
-
-/// The axis shown by line style: none while there are enough colours, else the one with the fewest levels (2 or 3).
-fn style_axis(arms: &[ArmInput]) -> Option<&str> {
-    let coloured = arms.iter().filter(|arm| !arm.baseline).count();
-    if coloured <= WHEEL.len() {
-        return None;
-    }
-    let mut axes: Vec<(&str, Vec<&str>)> = vec![];
-    for (axis, level) in arms.iter().flat_map(|arm| &arm.levels) {
-        match axes.iter_mut().find(|(name, _)| name == axis) {
-            Some((_, levels)) => {
-                if !levels.contains(&level.as_str()) {
-                    levels.push(level);
-                }
-            }
-            None => axes.push((axis, vec![level])),
         }
     }
-    let few = axes.iter().filter(|(_, levels)| (2..=DASHES.len()).contains(&levels.len()));
-    few.min_by_key(|(_, levels)| levels.len()).map(|(axis, _)| *axis)
+    looks
 }
 
 fn position<T: PartialEq>(seen: &mut Vec<T>, item: T) -> usize {
@@ -139,11 +141,15 @@ mod tests {
     }
 
     #[test]
-    fn every_arm_looks_different() {
+    fn arms_that_are_drawn_together_look_different() {
         for (families, corpora) in [(1, 3), (2, 3), (2, 8), (3, 8), (1, 20)] {
-            let looks = looks(&arms(families, corpora));
-            for (i, a) in looks.iter().enumerate() {
-                assert!(looks[..i].iter().all(|b| a != b), "{families} × {corpora}: arm {i}");
+            let arms = arms(families, corpora);
+            let looks = looks(&arms);
+            for (group, members) in facet::groups(&arms) {
+                for (i, a) in members.iter().enumerate() {
+                    let other = members[..i].iter().all(|b| looks[*a] != looks[*b]);
+                    assert!(other, "{families} × {corpora}: {group}, arm {i}");
+                }
             }
         }
     }
@@ -156,10 +162,24 @@ mod tests {
     }
 
     #[test]
-    fn with_many_arms_colour_is_the_data_and_dash_the_family() {
+    fn a_colour_names_the_same_thing_in_every_group() {
         let looks = looks(&arms(2, 8));
-        assert_eq!(looks[0].color, looks[8].color);
-        assert!(looks[0].dash.is_empty() && !looks[8].dash.is_empty());
+        assert!((0..8).all(|i| looks[i] == looks[i + 8]));
+    }
+
+    #[test]
+    fn shares_of_a_source_are_shades_of_its_colour() {
+        let mut arms = vec![];
+        for source in ["a", "b"] {
+            for share in [10, 20, 30, 40] {
+                let levels = vec![("qa".to_string(), format!("{source}-{share}"))];
+                arms.push(ArmInput { id: format!("{source}{share}"), levels, ..ArmInput::default() });
+            }
+        }
+        let looks = looks(&arms);
+        let light = |look: &Look| look.color.0 as u32 + look.color.1 as u32 + look.color.2 as u32;
+        assert!(looks[..4].windows(2).all(|w| light(&w[0]) > light(&w[1])));
+        assert!(looks.iter().enumerate().all(|(i, a)| looks[..i].iter().all(|b| a != b)));
     }
 
     #[test]

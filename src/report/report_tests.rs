@@ -3,12 +3,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::report::fixture::experiment;
+use crate::report::guide::Guide;
 use crate::report::scene::{Role, Shape};
-use crate::report::{ExperimentInput, render, write};
+use crate::report::{ExperimentInput, overview, render, write};
 
 fn rendered(input: &ExperimentInput) -> (tempfile::TempDir, BTreeMap<PathBuf, Vec<u8>>) {
     let out = tempfile::tempdir().unwrap();
     write(input, &render(input), out.path()).unwrap();
+    overview::write(out.path(), &Guide::default(), &[]).unwrap();
     let files = walkdir::WalkDir::new(out.path()).into_iter().flatten().filter(|e| e.file_type().is_file());
     let files = files
         .map(|e| (e.path().strip_prefix(out.path()).unwrap().to_path_buf(), fs::read(e.path()).unwrap()))
@@ -44,7 +46,7 @@ fn the_page_needs_nothing_but_itself() {
     }
     let json = page.split("type=\"application/json\">").nth(1).unwrap().split("</script>").next().unwrap();
     let data: serde_json::Value = serde_json::from_str(json).unwrap();
-    assert_eq!(data["arms"].as_array().unwrap().len(), 3);
+    assert_eq!(data["arms"].as_object().unwrap().len(), 3);
     assert!(!data["tables"]["curves"]["rows"].as_array().unwrap().is_empty());
 }
 
@@ -92,10 +94,13 @@ fn hostile_names_are_text_everywhere() {
             _ => {}
         }
     }
-    let rows = text(&files, "corpus/proxy/README.md");
-    let columns: Vec<usize> =
-        rows.lines().filter(|l| l.starts_with("| ")).map(|l| l.replace("\\|", "").matches('|').count()).collect();
-    assert!(columns.iter().all(|c| *c == columns[0]), "{columns:?}");
+    // Every row of a table has the columns of its head, however its cells are called.
+    let readme = text(&files, "corpus/proxy/README.md");
+    let lines: Vec<&str> = readme.lines().collect();
+    for table in lines.chunk_by(|a, b| a.starts_with('|') && b.starts_with('|')).filter(|t| t[0].starts_with('|')) {
+        let columns: Vec<usize> = table.iter().map(|line| line.replace("\\|", "").matches('|').count()).collect();
+        assert!(columns.iter().all(|c| *c == columns[0]), "{columns:?} in {table:?}");
+    }
 }
 
 #[test]
@@ -215,6 +220,7 @@ fn the_overview_lists_every_report_in_the_folder() {
     write(&input, &render(&input), out.path()).unwrap();
     (input.name, input.lab) = ("budget".into(), "study".into());
     write(&input, &render(&input), out.path()).unwrap();
+    overview::write(out.path(), &Guide::default(), &[]).unwrap();
     let readme = fs::read_to_string(out.path().join("README.md")).unwrap();
     let index = fs::read_to_string(out.path().join("index.html")).unwrap();
     for text in [&readme, &index] {
@@ -231,4 +237,72 @@ fn names_that_would_leave_the_folder_are_refused() {
         let out = tempfile::tempdir().unwrap();
         assert!(write(&input, &render(&input), out.path()).unwrap_err().to_string().contains("failed to name"));
     }
+}
+
+#[test]
+fn the_way_from_a_figure_of_the_paper_to_our_verdict_is_two_clicks() {
+    let mut input = experiment(1, 3, 3, 1);
+    input.place.file = Some("../experiments/corpus.yaml".into());
+    input.place.results = Some("../results/corpus/proxy".into());
+    input.place.figure = "2 and 5".into();
+    let out = tempfile::tempdir().unwrap();
+    write(&input, &render(&input), out.path()).unwrap();
+    let guide = Guide::parse(
+        "title: <b>t</b>\nsource: s\nfindings:\n  - { finding: f <script>alert(1)</script>, paper: p, claims: [corpus/web-quality, corpus/gone] }\n\
+         exhibits:\n  - { exhibit: Figure 5, shows: corpora }\n  - { exhibit: Figure 15, shows: a prompt, note: nothing to run }\n",
+    )
+    .unwrap();
+    overview::write(out.path(), &guide, &[]).unwrap();
+    let index = fs::read_to_string(out.path().join("index.html")).unwrap();
+    let readme = fs::read_to_string(out.path().join("README.md")).unwrap();
+    for (page, report) in [(&index, "corpus/proxy/index.html"), (&readme, "corpus/proxy/README.md")] {
+        for part in
+            ["Figure 5", "Figure 2", "../experiments/corpus.yaml", "../results/corpus/proxy/trials.jsonl", report]
+        {
+            assert!(page.contains(part), "{part}");
+        }
+        assert!(page.contains("nothing to run") && page.contains("of 2 claims supported"));
+        assert!(!page.contains("<script") && !page.contains("<b>t</b>"));
+    }
+    // The claim's effect stands in its row, and the picture of all findings is there for readers without a browser.
+    assert!(index.contains("class=\"spark\"><svg") && out.path().join("findings.png").exists());
+    assert!(readme.contains("](findings.png)"));
+}
+
+#[test]
+fn imported_runs_of_the_same_name_are_drawn_beside_ours_and_kept_apart() {
+    let mut input = experiment(1, 3, 2, 2);
+    input.authors = experiment(1, 2, 1, 2).results;
+    input.authors.trials.iter_mut().for_each(|t| t.imported = true);
+    let report = render(&input);
+    let ids: Vec<&str> = report.figures.iter().map(|f| f.id).collect();
+    let (ours, theirs) =
+        (ids.iter().position(|id| *id == "curves"), ids.iter().position(|id| *id == "imported-curves"));
+    assert_eq!(theirs, ours.map(|at| at + 1));
+    let figure = &report.figures[theirs.unwrap()];
+    assert!(figure.scene.items.iter().filter_map(|i| i.series).all(|series| series >= crate::report::panels::IMPORTED));
+    assert!(figure.caption.contains("never tested"));
+    // What is judged is ours alone.
+    input.authors = Default::default();
+    assert_eq!(render(&input).verdicts, report.verdicts);
+}
+
+#[test]
+fn long_curves_are_thinned_in_the_drawing_and_keep_their_ends() {
+    let mut input = experiment(1, 2, 1, 1);
+    let arm = input.arms[0].id.clone();
+    let template = input.results.curves.iter().find(|p| p.arm == arm && p.metric == "accuracy").unwrap().clone();
+    input.results.curves.retain(|p| p.arm != arm);
+    for step in 0..1000u64 {
+        input.results.curves.push(crate::verdict::CurvePoint { step, value: step as f64 / 1000.0, ..template.clone() });
+    }
+    let report = render(&input);
+    let table = &report.figures.iter().find(|f| f.id == "curves").unwrap().table;
+    let steps: Vec<&str> = table
+        .rows
+        .iter()
+        .filter(|r| r[0] == arm && r[3] == "accuracy" && r[4] != "before RL")
+        .map(|r| r[4].as_str())
+        .collect();
+    assert!(steps.len() <= 62 && steps[0] == "0" && *steps.last().unwrap() == "999", "{}", steps.len());
 }

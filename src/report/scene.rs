@@ -55,6 +55,10 @@ pub enum Role {
     Band,
     /// Anything else of one arm: base lines, dots, labels.
     Mark,
+    /// A number along the x axis of curves.
+    Tick,
+    /// What that axis shows.
+    AxisName,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -204,11 +208,16 @@ fn write_item(out: &mut String, item: &Item) {
     let mut attributes = String::new();
     if let Some(series) = item.series {
         let class = match item.role {
-            Role::Chrome | Role::Mark => "arm",
             Role::Curve => "arm curve",
             Role::Band => "arm band",
+            _ => "arm",
         };
         let _ = write!(attributes, " class=\"{class}\" data-arm=\"{series}\"");
+    }
+    match item.role {
+        Role::Tick => attributes.push_str(" class=\"tick\""),
+        Role::AxisName => attributes.push_str(" class=\"axis-name\""),
+        _ => {}
     }
     if let Some(panel) = item.panel {
         let _ = write!(attributes, " data-panel=\"{panel}\"");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::fault;
-use crate::report::{ExperimentInput, Report, html, markdown, overview, png};
+use crate::report::{ExperimentInput, Report, html, markdown, png, sheet};
 
 /// A report that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub struct Written {
     pub files: Vec<PathBuf>,
 }
 
-/// Writes one report to `<out>/<experiment>/<lab>/` and the pages over all reports in `out`. Pictures and tables of an
+/// Writes one report to `<out>/<experiment>/<lab>/`; the pages over all reports are [`overview::write`](crate::report::overview::write)'s. Pictures and tables of an
 /// earlier rendering that no longer exist are removed.
 pub fn write(input: &ExperimentInput, report: &Report, out: &Path) -> Result<Written, Error> {
     for name in [&input.name, &input.lab] {
@@ -56,12 +56,14 @@ pub fn write(input: &ExperimentInput, report: &Report, out: &Path) -> Result<Wri
         put(format!("tables/{}.csv", figure.id), figure.table.csv().as_bytes())?;
     }
     let pretty = |value| serde_json::to_string_pretty(value).expect("plain data") + "\n";
+    for sheet in &report.sheets {
+        put(format!("tables/{}.csv", sheet.id), sheet.table.csv().as_bytes())?;
+    }
     put("verdicts.json".into(), pretty(&report.verdicts).as_bytes())?;
     put("summary.json".into(), pretty(&summary(input, report)).as_bytes())?;
     put("README.md".into(), markdown::page(input, report).as_bytes())?;
     put("index.html".into(), html::page(input, report).as_bytes())?;
     remove_stale(&dir, &files)?;
-    overview::write(out)?;
     Ok(Written { dir, files })
 }
 
@@ -74,9 +76,14 @@ fn summary(input: &ExperimentInput, report: &Report) -> serde_json::Value {
         "experiment": input.name,
         "lab": input.lab,
         "question": input.question,
+        "file": input.place.file,
+        "results": input.place.results,
+        "paper": {"section": input.place.section, "figure": input.place.figure, "table": input.place.table},
         "arms": input.arms.len(),
         "seeds": seeds.len(),
         "trials": input.results.trials.len(),
+        "flops": input.results.trials.iter().map(|t| t.cost.flops).sum::<f64>(),
+        "core_seconds": sheet::core_seconds(input).map(f64::round),
         "imported": input.results.trials.iter().any(|t| t.imported),
         "figures": report.figures.iter().map(|f| json!({"id": f.id, "title": f.title})).collect::<Vec<_>>(),
     })
