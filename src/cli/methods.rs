@@ -1,5 +1,7 @@
 //! The methods section of a report, written from the resolved experiment: what a paper would have to say.
 
+use crate::recipe::rl::{Advantage, Aggregation};
+use crate::recipe::{DecayCurve, Schedule};
 use crate::spec::bind::Family;
 use crate::spec::experiment::Experiment;
 use crate::spec::lab::Lab;
@@ -71,12 +73,49 @@ pub fn text(experiment: &Experiment, lab: &Lab, results: &Results) -> String {
         training.epochs
     ));
     line(String::new());
+    let phases = grouped(experiment.arms.iter().flat_map(|arm| {
+        arm.spec.midtrain.iter().map(|phase| {
+            let peak = if phase.peak == 1.0 { String::new() } else { format!(", peak at {}%", phase.peak * 100.0) };
+            let schedule = schedule(&phase.schedule.resolve(lab.midtrain.warmup));
+            format!("{}: {} of the paper's tokens, {schedule}{peak}", phase.name, phase.budget)
+        })
+    }));
+    if !phases.is_empty() {
+        line("Phases of mid-training (what each reads is drawn above):".into());
+        phases.into_iter().for_each(|phase| line(format!("- {phase}")));
+        line(String::new());
+    }
     let rl = &lab.rl;
+    let named = grouped(experiment.arms.iter().filter_map(|arm| arm.spec.rl.as_ref()).map(|rl| {
+        let lengths = rl.max_response.iter().map(|(step, tokens)| match step.0 {
+            0 => format!("{}", tokens.0),
+            step => format!("{} from step {step}", tokens.0),
+        });
+        let lengths = lengths.collect::<Vec<_>>().join(", ");
+        format!(
+            "template {}, prompts {}, {} steps, responses of at most {lengths} tokens",
+            rl.template, rl.prompts, rl.steps.0
+        )
+    }));
+    if !named.is_empty() {
+        line("RL as the paper counts it:".into());
+        named.into_iter().for_each(|arms| line(format!("- {arms}")));
+        line(String::new());
+    }
     line(format!(
-        "RL: {:?} advantages, {:?} loss, clip {} / {}, no KL term, {} prompts × {} responses a step, {} updates a step, \
+        "RL here: {} advantages, {} loss, clip {} / {}, no KL term, {} prompts × {} responses a step, {} updates a step, \
          temperature {}, AdamW at {} with a warm-up of {} steps; rewards {} (correct), {} (wrong), {} (no answer).",
-        rl.objective.advantage,
-        rl.objective.aggregation,
+        match rl.objective.advantage {
+            Advantage::Grpo => "GRPO",
+            Advantage::DrGrpo => "Dr. GRPO",
+            Advantage::Rloo => "RLOO",
+        },
+        match rl.objective.aggregation {
+            Aggregation::TokenMean => "token-mean",
+            Aggregation::SeqMeanTokenSum => "sequence-sum",
+            Aggregation::SeqMeanTokenMean => "sequence-mean",
+            Aggregation::SeqMeanTokenSumNorm => "length-normalised",
+        },
         rl.objective.clip_low,
         rl.objective.clip_high,
         rl.prompts_per_step,
@@ -109,6 +148,40 @@ pub fn text(experiment: &Experiment, lab: &Lab, results: &Results) -> String {
         let _ = write!(text, "\nWhat would change our mind, written before the run: {change}\n");
     }
     text
+}
+
+/// Distinct lines in order, each with the number of arms it holds for where there are several lines.
+fn grouped(lines: impl Iterator<Item = String>) -> Vec<String> {
+    let mut counted: Vec<(String, usize)> = Vec::new();
+    for line in lines {
+        match counted.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((line, 1)),
+        }
+    }
+    let several = counted.len() > 1;
+    let arms = |count: usize| if count == 1 { "1 arm".to_string() } else { format!("{count} arms") };
+    let shown = |(line, count): (String, usize)| if several { format!("{line} ({})", arms(count)) } else { line };
+    counted.into_iter().map(shown).collect()
+}
+
+fn schedule(schedule: &Schedule) -> String {
+    let percent = |share: &f64| format!("{}%", (share * 1000.0).round() / 10.0);
+    match schedule {
+        Schedule::Constant { .. } => "constant rate".into(),
+        Schedule::Cosine { floor, .. } => format!("cosine to {} of the peak", percent(floor)),
+        Schedule::WarmupStableDecay { decay, floor, .. } => {
+            format!("constant, then decay over the last {} to {} of the peak", percent(decay), percent(floor))
+        }
+        Schedule::Decay { curve, floor } => {
+            let curve = match curve {
+                DecayCurve::Linear => "linear",
+                DecayCurve::Cosine => "cosine",
+                DecayCurve::OneMinusSqrt => "1 − sqrt",
+            };
+            format!("{curve} decay to {}", percent(floor))
+        }
+    }
 }
 
 /// What the results of a lab cannot say, one item each; plain about what is a stand-in.

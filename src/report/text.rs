@@ -194,8 +194,16 @@ fn without_shared_parts(parts: &[Vec<&str>]) -> Option<Vec<String>> {
 pub fn place(place: &Place) -> Option<String> {
     let parts = [("§", &place.section), ("Figure ", &place.figure), ("Table ", &place.table)];
     let parts: Vec<String> =
-        parts.iter().filter(|(_, value)| !value.is_empty()).map(|(word, value)| format!("{word}{value}")).collect();
+        parts.iter().filter(|(_, value)| !value.is_empty()).map(|(word, value)| many(word, value)).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// `Figures 2 and 5`, `Figure 6`.
+fn many(word: &str, value: &str) -> String {
+    match word.strip_suffix(' ').filter(|_| value.contains(' ')) {
+        Some(word) => format!("{word}s {value}"),
+        None => format!("{word}{value}"),
+    }
 }
 
 /// `−20` of an axis in points.
