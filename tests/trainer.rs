@@ -84,6 +84,7 @@ fn pretraining() -> TrainRecipe {
         max_grad_norm: 1.0,
         precision: Precision::F32,
         seed: Seed(2),
+        held_out: None,
     }
 }
 

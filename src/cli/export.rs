@@ -1,17 +1,15 @@
 //! `ablate export`: the weights of a stage as a Hugging Face folder with a model card.
 
 use super::args::ExportArgs;
+use super::card;
 use super::failure::Failure;
 use super::session::Session;
 use crate::data::world;
-use crate::exec::results;
 use crate::model::weights;
 use crate::recipe::corpus::CorpusRecipe;
 use crate::recipe::{Recipe, World};
 use crate::stages::model as carried;
-use crate::verdict::Estimate;
 use serde_json::{Map, Value, json};
-use std::fmt::Write;
 use std::path::Path;
 
 pub fn export(args: &ExportArgs) -> Result<(), Failure> {
@@ -58,6 +56,7 @@ pub fn export(args: &ExportArgs) -> Result<(), Failure> {
             ("pad_token_id".into(), json!(1)),
         ]);
     }
+    ids.extend(weights::rope_parameters(decoder.shape()));
     weights::save(&args.to, &decoder, &ids)?;
     if published {
         carried::carry(&folder, &args.to).map_err(kept)?;
@@ -69,7 +68,7 @@ pub fn export(args: &ExportArgs) -> Result<(), Failure> {
         write(&args.to.join("tokenizer.json"), &pretty(&tokenizer))?;
         write(&args.to.join("tokenizer_config.json"), &pretty(&config))?;
     }
-    write(&args.to.join("README.md"), &card(args, &session, &stage.recipe, &stage.key.to_string())?)?;
+    write(&args.to.join("README.md"), &card::text(args, &session, trial, stage)?)?;
     println!("{}", args.to.display());
     Ok(())
 }
@@ -99,68 +98,4 @@ fn tokenizer_files(world: &World) -> (Value, Value) {
         "model_max_length": 4096,
     });
     (file, config)
-}
-
-/// What was trained on what, how it did, and how to make it again.
-fn card(args: &ExportArgs, session: &Session, recipe: &Recipe, key: &str) -> Result<String, Failure> {
-    let (experiment, lab) = (&session.experiment, &session.lab);
-    let arm = experiment.arm(&args.arm).expect("the arm was found among the trials");
-    let mut text = String::from(
-        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags: [ablate, mid-training, grpo]\n---\n\n",
-    );
-    let _ = writeln!(text, "# {} · {} · seed {}\n", experiment.name, args.stage, args.seed);
-    let _ = writeln!(
-        text,
-        "Weights of stage `{}` of arm `{}` in lab `{}`: {}\n",
-        args.stage, args.arm, lab.name, lab.about
-    );
-    let _ = writeln!(text, "The experiment asks: {}\n", experiment.question);
-    let _ = writeln!(text, "## Mid-training\n");
-    if arm.spec.midtrain.is_empty() {
-        let _ = writeln!(text, "None: RL starts from the base model.");
-    }
-    for phase in &arm.spec.midtrain {
-        let mixture: Vec<String> =
-            phase.mixture.iter().map(|(corpus, share)| format!("{} {:.1}%", corpus.as_str(), share * 100.0)).collect();
-        let here = lab.scale.tokens.apply(phase.budget.0);
-        let _ = writeln!(
-            text,
-            "- `{}`: {} ({} in the paper's amounts, {} tokens here)",
-            phase.name,
-            mixture.join(", "),
-            phase.budget,
-            here
-        );
-    }
-    let _ = writeln!(text, "\n## Recipe of this stage\n\n```json\n{}```", pretty(&serde_json::to_value(recipe)?));
-    let _ = writeln!(text, "\n## Results over seeds\n\n| metric | mean | 95% interval | seeds |\n|---|---|---|---|");
-    let trials = results::read(&session.results)?.trials;
-    let mine: Vec<_> = trials.iter().filter(|trial| trial.arm == args.arm).collect();
-    let prefix = format!("{}.", args.stage);
-    let mut names: Vec<&String> = mine.iter().flat_map(|trial| trial.metrics.keys()).collect();
-    names
-        .retain(|name| name.starts_with(&prefix) && (name.contains(".accuracy") || name.contains(".response_length/")));
-    names.sort();
-    names.dedup();
-    for name in names {
-        let values: Vec<f64> = mine.iter().filter_map(|trial| trial.metrics.get(name).copied()).collect();
-        let Some(estimate) = Estimate::of(&values, 0.95) else { continue };
-        let interval = match estimate.low.zip(estimate.high) {
-            Some((low, high)) => format!("{low:.3} to {high:.3}"),
-            None => "one seed".to_string(),
-        };
-        let _ = writeln!(text, "| `{name}` | {:.3} | {interval} | {} |", estimate.mean, estimate.n);
-    }
-    let _ = writeln!(
-        text,
-        "\n## Make it again\n\n```console\nablate run {} --lab {}\nablate export {} --lab {} --arm '{}' --seed {} --stage {} --to DIR\n```\n\nKey of the artifact: `{key}`",
-        args.selection.experiment.display(),
-        args.selection.lab,
-        args.selection.experiment.display(),
-        args.selection.lab,
-        args.arm,
-        args.seed,
-        args.stage
-    );
-    Ok(text)
 }

@@ -3,6 +3,8 @@
 //! Data goes to standard output, talk to standard error, and everything reads without colour.
 
 mod args;
+#[cfg(feature = "engine")]
+mod card;
 mod compare;
 #[cfg(feature = "engine")]
 mod doctor;
@@ -20,6 +22,7 @@ mod outside;
 #[cfg(feature = "engine")]
 mod paired;
 mod plan;
+mod price;
 mod progress;
 mod report;
 #[cfg(feature = "engine")]

@@ -4,6 +4,7 @@
 
 use crate::cache::{Digests, Store};
 use crate::data::{HfTokenizer, Source};
+use crate::eval::hub::HubModel;
 use crate::eval::open::Place as Model;
 use crate::plan::Outside;
 use crate::recipe::{Key, ModelShape};
@@ -31,15 +32,19 @@ pub struct Found {
     /// What is there and can't be used.
     pub wrong: Mistakes,
     pub digests: Digests,
+    fetch: bool,
 }
 
 /// Looks at everything that some arms need.
-pub fn find<'a>(arms: impl Iterator<Item = &'a Arm>, lab: &Lab, store: &Store) -> Found {
-    let mut found = Found { digests: Digests::read(store), ..Found::default() };
+///
+/// Models of the Hub that are not in its cache are fetched if `fetch` says so.
+pub fn find<'a>(arms: impl Iterator<Item = &'a Arm>, lab: &Lab, store: &Store, fetch: bool) -> Found {
+    let mut found = Found { digests: Digests::read(store), fetch, ..Found::default() };
     let [mut families, mut corpora, mut prompts, mut benchmarks] = <[BTreeSet<&str>; 4]>::default();
     for arm in arms {
         let spec = &arm.spec;
         families.insert(spec.family.as_str());
+        corpora.extend(lab.training.held_out.iter().map(|(corpus, _)| corpus.as_str()));
         corpora.extend(spec.midtrain.iter().flat_map(|phase| &phase.mixture).map(|(corpus, _)| corpus.as_str()));
         prompts.extend(spec.rl.iter().map(|rl| rl.prompts.as_str()));
         benchmarks.extend(spec.benchmarks.iter().map(|benchmark| benchmark.as_str()));
@@ -89,7 +94,12 @@ impl Found {
         if let Some(shape) = &checkpoint.shape {
             self.outside.shapes.insert(name.to_string(), shape.clone());
         }
-        if !place.path.exists() {
+        let here = match HubModel::parse(&place.path) {
+            Some(Ok(model)) => self.fetch || model.cached().is_some(),
+            Some(Err(error)) => return self.wrong.add(&place.at, format!("{what}: {error}")),
+            None => place.path.exists(),
+        };
+        if !here {
             return self.absent(&what, place);
         }
         match self.look_at(name, checkpoint) {

@@ -2,6 +2,7 @@
 
 use super::args::{ExplainArgs, PlanArgs};
 use super::failure::Failure;
+use super::price;
 use super::progress::duration;
 use super::session::Session;
 use crate::cache::Check;
@@ -73,6 +74,11 @@ pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
         duration(total(&|node| prepared.seconds[node])),
         bytes(total(&|node| prepared.costs[node].disk as f64) as u64)
     );
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let shapes = prepared.graph.shapes(&session.setup().known.checkpoints);
+    for line in price::lines(&prepared, &shapes, session.lab.device.as_ref(), threads) {
+        println!("{line}");
+    }
     Ok(())
 }
 

@@ -22,7 +22,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             return Err(Failure::usage(format!("{flag} must be a positive number of hours")));
         }
     }
-    let mut session = Session::open(&args.selection)?;
+    let mut session = Session::open_to_run(&args.selection)?;
     if !session.absent.is_empty() {
         return Err(Failure::usage(&session.absent));
     }

@@ -37,6 +37,15 @@ pub struct Session {
 impl Session {
     /// Reads and checks everything; nothing is written.
     pub fn open(selection: &Selection) -> Result<Session, Failure> {
+        Session::new(selection, false)
+    }
+
+    /// As [`Session::open`], and fetches models of the Hub that a run needs.
+    pub fn open_to_run(selection: &Selection) -> Result<Session, Failure> {
+        Session::new(selection, true)
+    }
+
+    fn new(selection: &Selection, fetch: bool) -> Result<Session, Failure> {
         let experiment = read_experiment(&selection.experiment)?;
         let lab = read_lab(&selection.lab)?;
         let seeds = lower::seeds(&experiment, &lab, selection.seeds);
@@ -48,7 +57,7 @@ impl Session {
         let mut kept = experiment.clone();
         kept.keep_only(&pairs(&selection.only)?).map_err(Failure::usage)?;
         let store = Store::at(&selection.results.join(".store"))?;
-        let (outside, sources, absent, digests) = look_outside(&kept, &lab, &store)?;
+        let (outside, sources, absent, digests) = look_outside(&kept, &lab, &store, fetch)?;
         let trials = lower_with(&experiment, &lab, &outside, &seeds, Backend::Cpu).map_err(Failure::usage)?;
         let kept: HashSet<&str> = kept.arms.iter().map(|arm| arm.id.as_str()).collect();
         let selected = trials.iter().enumerate().filter(|(_, trial)| kept.contains(trial.arm.as_str()));
@@ -83,15 +92,15 @@ type Seen = (Outside, BTreeMap<Key, PathBuf>, Mistakes, Digests);
 
 /// What the arms need from outside; fails if some of it is there and can't be used.
 #[cfg(feature = "engine")]
-fn look_outside(experiment: &Experiment, lab: &Lab, store: &Store) -> Result<Seen, Failure> {
-    let found = super::outside::find(experiment.arms.iter(), lab, store);
+fn look_outside(experiment: &Experiment, lab: &Lab, store: &Store, fetch: bool) -> Result<Seen, Failure> {
+    let found = super::outside::find(experiment.arms.iter(), lab, store, fetch);
     found.wrong.or(Some(())).map_err(Failure::usage)?;
     Ok((found.outside, found.sources, found.absent, found.digests))
 }
 
 /// Without the engine nothing outside can be opened, nor needs to be.
 #[cfg(not(feature = "engine"))]
-fn look_outside(_: &Experiment, _: &Lab, _: &Store) -> Result<Seen, Failure> {
+fn look_outside(_: &Experiment, _: &Lab, _: &Store, _: bool) -> Result<Seen, Failure> {
     Ok(Default::default())
 }
 

@@ -203,6 +203,7 @@ mod tests {
             max_grad_norm: 1.0,
             precision: Precision::F32,
             seed: Seed(3),
+            held_out: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! be compared item by item.
 
 pub mod ask;
+pub mod hub;
 pub mod open;
 pub mod paired;
 pub mod passk;

@@ -3,6 +3,7 @@
 //! A place is a Hugging Face folder (`config.json`, safetensors, `tokenizer.json`), a GGUF file, or a folder that holds one.
 //! What is missing is said before anything is read, because weights take long to load.
 
+use super::hub::{HubError, HubModel};
 use crate::data::{HfTokenizer, HfTokenizerError, Tokenizer};
 use crate::model::{Decoder, ModelError, gguf, weights};
 use crate::recipe::{Key, ModelShape};
@@ -31,6 +32,8 @@ pub enum OpenError {
     NoTokenizer(PathBuf),
     #[error("failed to load the weights of {}: {source}", place.display())]
     Weights { place: PathBuf, source: ModelError },
+    #[error(transparent)]
+    Hub(#[from] HubError),
     #[error(transparent)]
     Tokenizer(#[from] HfTokenizerError),
 }
@@ -65,8 +68,10 @@ pub fn decoder(model: &Path) -> Result<Decoder, OpenError> {
 }
 
 impl Place {
-    /// Looks at names only; nothing is read.
+    /// Looks at names only; nothing is read. A model of the Hub is fetched if the cache does not have it.
     pub fn find(model: &Path) -> Result<Place, OpenError> {
+        let fetched = HubModel::parse(model).map(|hub| hub?.fetch()).transpose()?;
+        let model = fetched.as_deref().unwrap_or(model);
         let here = || model.to_path_buf();
         if !model.exists() {
             return Err(OpenError::Absent(here()));

@@ -219,6 +219,17 @@ fn config_of(shape: &ModelShape) -> Map<String, Value> {
     config
 }
 
+/// The rope settings once more, in the spelling of `transformers` 5, beside the older one of [`save`].
+pub fn rope_parameters(shape: &ModelShape) -> Map<String, Value> {
+    let mut rope = Map::new();
+    if let Some(Value::Object(scaling)) = config_of(shape).remove("rope_scaling") {
+        rope.extend(scaling);
+    }
+    rope.entry("rope_type").or_insert_with(|| json!("default"));
+    rope.insert("rope_theta".into(), json!(shape.rope_theta));
+    [("rope_parameters".to_string(), Value::Object(rope))].into_iter().collect()
+}
+
 /// The shape that a `config.json` describes; both spellings of the rope settings are read.
 pub fn shape_of(config: &Value) -> Result<ModelShape, String> {
     let number = |name: &str| {

@@ -31,6 +31,8 @@ pub struct Known {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Cost {
     pub flops: f64,
+    /// Those of `flops` that generate tokens one by one, which accelerators do at a smaller share of their peak.
+    pub decode_flops: f64,
     /// Tokens generated, trained on or scored.
     pub tokens: u64,
     /// Bytes of the artifact.
@@ -58,7 +60,7 @@ pub fn cost(recipe: &Recipe, shape: Option<&ModelShape>, known: &Known) -> Cost 
             };
             let known = tokens.is_some();
             let tokens = tokens.unwrap_or(0);
-            Cost { flops: 0.0, tokens, disk: 4 * tokens, known }
+            Cost { tokens, disk: 4 * tokens, known, ..Cost::default() }
         }
         Recipe::Checkpoint(_) => Cost { disk: weights, known: shape.is_some(), ..Cost::default() },
         Recipe::Contamination(recipe) => {
@@ -68,14 +70,15 @@ pub fn cost(recipe: &Recipe, shape: Option<&ModelShape>, known: &Known) -> Cost 
         Recipe::Train(train) => {
             let tokens = train.steps().0 * train.batch_tokens();
             let flops = 3.0 * tokens as f64 * forward(train.row_tokens as f64);
-            Cost { flops, tokens, disk: weights, known: shape.is_some() }
+            Cost { flops, tokens, disk: weights, known: shape.is_some(), ..Cost::default() }
         }
         Recipe::Eval(eval) => {
             let (flops, tokens) = evaluation(&eval.protocol, &forward, known);
-            Cost { flops, tokens: tokens as u64, disk: questions(&eval.protocol, known) * 512, known: shape.is_some() }
+            let disk = questions(&eval.protocol, known) * 512;
+            Cost { flops, decode_flops: flops, tokens: tokens as u64, disk, known: shape.is_some() }
         }
         Recipe::Rl(rl) => {
-            let (mut flops, mut tokens) = (0.0, 0.0);
+            let (mut flops, mut decode_flops, mut tokens) = (0.0, 0.0, 0.0);
             let prompts = rl.prompts_per_step as f64;
             let responses = prompts * rl.group_size as f64;
             for step in 0..rl.steps.0 {
@@ -84,15 +87,17 @@ pub fn cost(recipe: &Recipe, shape: Option<&ModelShape>, known: &Known) -> Cost 
                 // Generate (a prompt is read once for its group), then forward and backward over whole sequences.
                 let generated = prompts * PROMPT_TOKENS + responses * response;
                 flops += forward(length) * (generated + 3.0 * responses * length);
+                decode_flops += forward(length) * generated;
                 tokens += responses * response;
             }
             // Before the first step, every so many, and after the last.
             let evaluations = 1 + rl.steps.0.div_ceil(rl.eval_every.0.max(1));
             let (flops_each, tokens_each) = evaluation(&rl.eval, &forward, known);
             flops += evaluations as f64 * flops_each;
+            decode_flops += evaluations as f64 * flops_each;
             tokens += evaluations as f64 * tokens_each;
             let disk = weights + questions(&rl.eval, known) * 512;
-            Cost { flops, tokens: tokens as u64, disk, known: shape.is_some() }
+            Cost { flops, decode_flops, tokens: tokens as u64, disk, known: shape.is_some() }
         }
     }
 }
@@ -359,7 +364,7 @@ mod tests {
     fn measured_speeds_replace_the_guess_on_that_machine_alone() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(dir.path()).unwrap();
-        let cost = Cost { flops: 1e9, tokens: 1, disk: 1, known: true };
+        let cost = Cost { flops: 1e9, tokens: 1, disk: 1, known: true, ..Cost::default() };
         let guess = Calibration::read(&store).seconds("here", Backend::Cpu, Kind::Rl, &cost);
         Calibration::add(&store, "here", &[(Kind::Rl, cost, 3.0), (Kind::Rl, cost, 5.0)]).unwrap();
         let calibration = Calibration::read(&store);

@@ -13,7 +13,8 @@ use crate::recipe::eval::{Benchmark, EvalProtocol, Items};
 use crate::recipe::optimizer::{AdamW, Optimizer};
 use crate::recipe::rl::{LengthStep, Prompts};
 use crate::recipe::{
-    Backend, CorpusRecipe, EvalRecipe, Init, Key, MixturePart, Recipe, RlRecipe, Seed, Steps, Tokens, TrainRecipe,
+    Backend, CorpusRecipe, EvalRecipe, HeldOut, Init, Key, MixturePart, Recipe, RlRecipe, Seed, Steps, Tokens,
+    TrainRecipe,
 };
 use crate::recipe::{CheckpointRecipe, Schedule};
 use crate::spec::arm::{Arm, Phase, RlSpec};
@@ -69,6 +70,11 @@ fn check(arm: &Arm, lab: &Lab, mistakes: &mut Mistakes) {
     known(&spec.family, "the experiment names family", &lab.families, &mut own);
     for phase in &spec.midtrain {
         let budget = budget(phase, lab);
+        if let Some((held_out, _)) = &lab.training.held_out
+            && let Some((corpus, _)) = phase.mixture.iter().find(|(corpus, _)| corpus == held_out)
+        {
+            own.add(&corpus.at, format!("phase `{}` trains on corpus `{corpus}`, which the lab holds out", phase.name));
+        }
         for (corpus, share) in &phase.mixture {
             if known(corpus, "the experiment names corpus", &lab.corpora, &mut own) {
                 enough(corpus, *share, budget, &format!("phase `{}`", phase.name), lab, &mut own);
@@ -151,9 +157,10 @@ impl Lowering<'_> {
         for phase in &spec.midtrain {
             let mixture = self.mixture(&phase.mixture, &spec.family, &mut stages);
             self.contamination(&phase.mixture, &spec.benchmarks, &mut stages);
+            let held_out = self.held_out(&spec.family, &mut stages);
             let described = format!("{:?}{:?}{:?}{}", phase.mixture, phase.budget, phase.schedule, phase.peak);
             weights = self.stage(&phase.name, (described, Some(weights), seed), &mut stages, || {
-                Recipe::Train(midtrain(phase, lab, mixture, weights, seed))
+                Recipe::Train(midtrain(phase, lab, mixture, held_out, weights, seed))
             });
             self.eval(&phase.name, &protocol_name, weights, template, &spec.benchmarks, &mut stages);
         }
@@ -185,8 +192,9 @@ impl Lowering<'_> {
             }
             Family::Pretrain(pretrain) => {
                 let mixture = self.mixture(&pretrain.mixture, family, stages);
+                let held_out = self.held_out(family, stages);
                 self.stage("base", (format!("family {family}"), None, seed), stages, || {
-                    Recipe::Train(pretraining(pretrain, lab, mixture, seed))
+                    Recipe::Train(TrainRecipe { held_out, ..pretraining(pretrain, lab, mixture, seed) })
                 })
             }
         }
@@ -266,6 +274,13 @@ impl Lowering<'_> {
         }
     }
 
+    /// Adds the corpus that is held out, if there is one.
+    fn held_out(&mut self, family: &Name, stages: &mut Vec<PlannedStage>) -> Option<HeldOut> {
+        let (corpus, tokens) = self.lab.training.held_out.as_ref()?;
+        let whole = self.mixture(&[(corpus.clone(), 1.0)], family, stages);
+        Some(HeldOut { corpus: whole[0].corpus, tokens: *tokens })
+    }
+
     /// Adds a stage unless the trial has it already, fingerprinting it only if no trial before had it.
     fn stage(
         &mut self,
@@ -297,10 +312,18 @@ fn pretraining(pretrain: &Pretrain, lab: &Lab, mixture: Vec<MixturePart>, seed: 
     train(lab, init, mixture, pretrain.budget, pretrain.schedule.resolve(0.0), pretrain.optimizer, seed)
 }
 
-fn midtrain(phase: &Phase, lab: &Lab, mixture: Vec<MixturePart>, weights: Key, seed: Seed) -> TrainRecipe {
+fn midtrain(
+    phase: &Phase,
+    lab: &Lab,
+    mixture: Vec<MixturePart>,
+    held_out: Option<HeldOut>,
+    weights: Key,
+    seed: Seed,
+) -> TrainRecipe {
     let schedule = phase.schedule.resolve(lab.midtrain.warmup);
     let optimizer = scaled(lab.midtrain.optimizer, phase.peak);
-    train(lab, Init::From { weights }, mixture, budget(phase, lab), schedule, optimizer, seed)
+    let phase = train(lab, Init::From { weights }, mixture, budget(phase, lab), schedule, optimizer, seed);
+    TrainRecipe { held_out, ..phase }
 }
 
 fn train(
@@ -326,6 +349,7 @@ fn train(
         max_grad_norm: training.max_grad_norm,
         precision: training.precision,
         seed,
+        held_out: None,
     }
 }
 

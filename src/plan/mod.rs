@@ -8,6 +8,7 @@ pub mod cost;
 pub mod freshness;
 pub mod graph;
 pub mod lower;
+pub mod memory;
 pub mod outside;
 pub mod trial;
 

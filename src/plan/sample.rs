@@ -24,7 +24,7 @@ pub fn corpus(tokens: u64) -> Recipe {
     }))
 }
 
-fn shape() -> ModelShape {
+pub fn shape() -> ModelShape {
     ModelShape {
         architecture: Architecture::Llama,
         vocab: 64,
@@ -79,6 +79,7 @@ pub fn train(init: Init, corpus: Key, tokens: u64, seed: u64) -> TrainRecipe {
         max_grad_norm: 1.0,
         precision: Precision::F32,
         seed: Seed(seed),
+        held_out: None,
     }
 }
 

@@ -30,7 +30,7 @@ pub use schedule::{DecayCurve, Schedule};
 pub use seed::{Rng, Seed, Stream};
 pub use shape::ModelShape;
 pub use template::Template;
-pub use train::{Init, MixturePart, TrainRecipe};
+pub use train::{HeldOut, Init, MixturePart, TrainRecipe};
 pub use units::{Steps, Tokens};
 pub use world::{ProblemSet, World};
 
@@ -131,6 +131,7 @@ impl Recipe {
                 if let Init::From { weights } = t.init {
                     keys.push(weights);
                 }
+                keys.extend(t.held_out.map(|held_out| held_out.corpus));
                 keys
             }
             Recipe::Rl(r) => vec![r.policy],

@@ -30,6 +30,16 @@ pub struct TrainRecipe {
     pub precision: Precision,
     /// Addresses the data order.
     pub seed: Seed,
+    /// What is measured along the way and never trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
+}
+
+/// The first rows of a corpus, whose loss is measured before the first step, ten times along the way, and after the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldOut {
+    pub corpus: Key,
+    pub tokens: Tokens,
 }
 
 /// Where the weights come from.

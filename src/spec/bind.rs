@@ -166,7 +166,9 @@ fn read_shape(node: &Node, world: Option<&World>, mistakes: &mut Mistakes) -> Op
     let head_dim = fields.optional("head_dim", reader::size);
     let ffn = fields.required("ffn", reader::size);
     let rope_theta = fields.or("rope_theta", 1e4, |node, m| reader::positive(node, false, m));
-    let rope_scaling = fields.optional("rope_scaling", read_rope_scaling);
+    // `~` takes the scaling of a lab that is extended away.
+    let rope_scaling = fields.node("rope_scaling").filter(|node| !node.is_nothing());
+    let rope_scaling = rope_scaling.and_then(|node| read_rope_scaling(node, fields.mistakes()));
     let norm_eps = fields.or("norm_eps", 1e-5, |node, m| reader::positive(node, false, m));
     let tied = fields.or("tied", true, reader::flag);
     fields.finish();

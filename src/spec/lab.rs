@@ -16,8 +16,8 @@ use super::name::Name;
 use super::place::Root;
 use super::reader::{self, Fields};
 use super::settings::{
-    EvalSettings, Midtrain, RlSettings, Scale, Training, read_eval, read_midtrain, read_rl, read_scale, read_training,
-    read_world,
+    Device, EvalSettings, Midtrain, RlSettings, Scale, Training, read_device, read_eval, read_midtrain, read_rl,
+    read_scale, read_training, read_world,
 };
 use super::yaml::{Node, Value, overlay, parse};
 use crate::recipe::{Seed, Template};
@@ -26,10 +26,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The labs that are part of the program.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 7] = [
     ("smoke", include_str!("../../experiments/labs/smoke.yaml")),
     ("proxy", include_str!("../../experiments/labs/proxy.yaml")),
     ("study", include_str!("../../experiments/labs/study.yaml")),
+    ("smollm2-135m", include_str!("../../experiments/labs/smollm2-135m.yaml")),
+    ("llama-3.2-1b", include_str!("../../experiments/labs/llama-3.2-1b.yaml")),
+    ("qwen2.5-1.5b", include_str!("../../experiments/labs/qwen2.5-1.5b.yaml")),
+    ("llama-3.2-3b", include_str!("../../experiments/labs/llama-3.2-3b.yaml")),
 ];
 
 /// How many labs may extend one another.
@@ -42,6 +46,8 @@ pub struct Lab {
     pub seeds: Vec<Seed>,
     /// Stop starting new stages after this many hours.
     pub max_hours: Option<f64>,
+    /// What plans price GPU hours and memory on.
+    pub device: Option<Device>,
     pub scale: Scale,
     pub families: BTreeMap<String, Family>,
     pub corpora: BTreeMap<String, CorpusBinding>,
@@ -158,6 +164,8 @@ fn read(node: &Node, source: &Arc<Source>, mistakes: &mut Mistakes) -> Option<La
         fields.finish();
         hours
     });
+    let device = fields.node("device").filter(|node| !node.is_nothing());
+    let device = device.and_then(|node| read_device(node, fields.mistakes()));
     let scale = fields.required("scale", read_scale);
     let world = fields.optional("world", read_world);
     let world = world.as_ref();
@@ -185,6 +193,7 @@ fn read(node: &Node, source: &Arc<Source>, mistakes: &mut Mistakes) -> Option<La
         about,
         seeds,
         max_hours,
+        device,
         scale: scale?,
         families: families?,
         corpora: corpora?,
@@ -210,6 +219,9 @@ fn check_names(lab: &Lab, mistakes: &mut Mistakes) {
         }
     }
     known(&lab.eval.template, "evaluation uses template", &lab.templates, mistakes);
+    if let Some((corpus, _)) = &lab.training.held_out {
+        known(corpus, "training holds out corpus", &lab.corpora, mistakes);
+    }
 }
 
 /// Reports a name that `bound` does not hold.

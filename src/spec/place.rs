@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Outside data as a lab names it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
-    /// A file, a folder, or (corpora) a pattern.
+    /// A file, a folder, a pattern (corpora), or a model's name on the Hub (`hf://org/name`).
     pub path: PathBuf,
     /// What must lie there.
     pub pin: Option<Key>,
@@ -50,6 +50,10 @@ impl Root {
 
     fn path(&self, node: &Node, mistakes: &mut Mistakes) -> Option<PathBuf> {
         let text = reader::text(node, mistakes)?;
+        // A model of the Hub has a name and no place.
+        if text.starts_with("hf://") {
+            return Some(PathBuf::from(text));
+        }
         Some(match &self.0 {
             Some(root) => root.join(expand(&text)),
             None => resolve(node, &text),

@@ -10,7 +10,7 @@ use super::yaml::{Node, Value};
 use crate::recipe::optimizer::{AdamW, DecayMask};
 use crate::recipe::rl::{Advantage, Aggregation, Objective, Reward};
 use crate::recipe::train::{Boundary, Precision};
-use crate::recipe::{Optimizer, Seed, Steps, World};
+use crate::recipe::{Optimizer, Seed, Steps, Tokens, World};
 
 /// The paper's amounts and what stands for them here.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,6 +47,8 @@ pub struct Training {
     pub epochs: u32,
     pub max_grad_norm: f64,
     pub precision: Precision,
+    /// A corpus that no phase trains on, and how much of it is read to measure its loss.
+    pub held_out: Option<(Name, Tokens)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +83,32 @@ pub struct EvalSettings {
     pub seed: Seed,
     /// Template for arms without RL.
     pub template: Name,
+}
+
+/// An accelerator that plans price work on; nothing runs on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Device {
+    pub name: String,
+    /// Peak of one device in bf16, dense, in FLOP/s.
+    pub flops: f64,
+    /// Bytes of one device.
+    pub memory: f64,
+    pub count: u64,
+    /// Shares of the peak that training and generation reach.
+    pub mfu: f64,
+    pub decode_mfu: f64,
+}
+
+pub fn read_device(node: &Node, mistakes: &mut Mistakes) -> Option<Device> {
+    let mut fields = Fields::of(node, "`device`", mistakes)?;
+    let name = fields.required("name", reader::text);
+    let tflops = fields.required("tflops", |node, m| reader::positive(node, false, m));
+    let memory_gb = fields.required("memory_gb", |node, m| reader::positive(node, false, m));
+    let count = fields.or("count", 1, |node, m| reader::count(node, 1, m));
+    let mfu = fields.required("mfu", reader::share);
+    let decode_mfu = fields.or("decode_mfu", 0.1, reader::share);
+    fields.finish();
+    Some(Device { name: name?, flops: tflops? * 1e12, memory: memory_gb? * 1e9, count, mfu: mfu?, decode_mfu })
 }
 
 pub fn read_scale(node: &Node, mistakes: &mut Mistakes) -> Option<Scale> {
@@ -165,8 +193,16 @@ pub fn read_training(node: &Node, mistakes: &mut Mistakes) -> Option<Training> {
     let max_grad_norm = fields.or("max_grad_norm", 1.0, |node, m| reader::positive(node, false, m));
     let precisions = [("f32", Precision::F32), ("bf16", Precision::Bf16)];
     let precision = fields.or("precision", Precision::F32, |node, m| reader::choice(&precisions, node, m));
+    let held_out = fields.optional("held_out", |node, m| {
+        let mut fields = Fields::of(node, "`held_out`", m)?;
+        let corpus = fields.required("corpus", reader::name);
+        let tokens = fields.required("tokens", reader::tokens);
+        fields.finish();
+        Some((corpus?, tokens?))
+    });
     fields.finish();
-    Some(Training { row_tokens: row_tokens?, batch_rows: batch_rows?, boundary, epochs, max_grad_norm, precision })
+    let (row_tokens, batch_rows) = (row_tokens?, batch_rows?);
+    Some(Training { row_tokens, batch_rows, boundary, epochs, max_grad_norm, precision, held_out })
 }
 
 pub fn read_midtrain(node: &Node, mistakes: &mut Mistakes) -> Option<Midtrain> {

@@ -51,6 +51,11 @@ impl Node {
         }
     }
 
+    /// `~`, `null`, or no value at all.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self.value, Value::Scalar { .. }) && self.text().is_none()
+    }
+
     pub fn entries(&self) -> Option<&[Entry]> {
         match &self.value {
             Value::Map(entries) => Some(entries),

@@ -12,6 +12,7 @@ mod curve;
 mod eval;
 mod growing;
 pub mod model;
+mod pace;
 mod problems;
 mod rl;
 mod saved;

@@ -1,6 +1,7 @@
 //! Reinforcement learning from one policy, with its evaluation along the way.
 
 use super::curve::Curve;
+use super::pace::Pace;
 use super::problems::Pool;
 use super::{eval, model, problems, saved};
 use crate::eval::evaluate;
@@ -9,7 +10,6 @@ use crate::fault::{self, SAVE_EVERY};
 use crate::model::weights;
 use crate::recipe::RlRecipe;
 use crate::rl::{RlError, RlTrainer};
-use std::time::Instant;
 
 pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageError> {
     let folder = model::folder(context, &recipe.policy);
@@ -28,7 +28,7 @@ pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageEr
     };
 
     let total = recipe.steps.0;
-    let mut saved_at = Instant::now();
+    let mut pace = Pace::new(SAVE_EVERY);
     let outcome = loop {
         let step = trainer.steps_done();
         let due = step % recipe.eval_every.0 == 0 || step == total;
@@ -43,15 +43,16 @@ pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageEr
         if step == total {
             break Outcome::Finished;
         }
-        if context.stop_requested() || saved_at.elapsed() > SAVE_EVERY {
-            saved::save(context, step, |folder| {
-                trainer.save(folder)?;
-                curve.write_csv(&folder.join("curves.csv"))
+        if context.stop_requested() || pace.due() {
+            pace.save(|| {
+                saved::save(context, step, |folder| {
+                    trainer.save(folder)?;
+                    curve.write_csv(&folder.join("curves.csv"))
+                })
             })?;
             if context.stop_requested() {
                 return Ok(Outcome::Interrupted);
             }
-            saved_at = Instant::now();
         }
         fault::point("mid-rl-step");
         let prompts = pool.of_step(recipe, step);

@@ -1,6 +1,7 @@
 //! Pre-training, mid-training and decay phases.
 
 use super::curve::Curve;
+use super::pace::Pace;
 use super::{model, saved};
 use crate::data::{Mix, Shards};
 use crate::exec::{Outcome, StageContext, StageError};
@@ -8,10 +9,12 @@ use crate::fault::{self, SAVE_EVERY};
 use crate::model::{Decoder, weights};
 use crate::recipe::{Init, TrainRecipe};
 use crate::train::Trainer;
-use std::time::Instant;
+use crate::train::held_out::HeldOutRows;
 
 /// Points of a loss curve, each the mean over the steps since the one before.
 const POINTS: u64 = 50;
+/// Measurements of the held-out loss, besides the first.
+const MEASUREMENTS: u64 = 10;
 
 pub fn run(recipe: &TrainRecipe, context: &StageContext) -> Result<Outcome, StageError> {
     let shards =
@@ -27,30 +30,42 @@ pub fn run(recipe: &TrainRecipe, context: &StageContext) -> Result<Outcome, Stag
             (weights::load(&folder)?, Some(folder))
         }
     };
+    let held_out = match &recipe.held_out {
+        Some(held_out) => Some(HeldOutRows::new(&Shards::open(context.input(&held_out.corpus))?, held_out, recipe)?),
+        None => None,
+    };
     let mut trainer = Trainer::new(recipe, decoder, mix)?;
     let mut curve = Curve::default();
     // Losses since the last point of the curve.
     let mut losses: Vec<f64> = Vec::new();
+    // A state is saved after the measurement that was due at its step.
+    let mut measured = None;
     if let Some(state) = saved::latest(context)? {
         trainer.resume(&state)?;
         curve = Curve::read(&state.join("curves.csv"))?;
         let text = std::fs::read(state.join("losses.json"))?;
         losses = serde_json::from_slice(&text)?;
+        measured = Some(trainer.step);
     }
 
     let total = recipe.steps().0;
     let every = (total / POINTS).max(1);
-    let mut saved_at = Instant::now();
+    let mut pace = Pace::new(SAVE_EVERY);
+    let often = (total / MEASUREMENTS).max(1);
     let outcome = loop {
+        let due = trainer.step % often == 0 || trainer.step == total;
+        if let Some(rows) = held_out.as_ref().filter(|_| due && measured != Some(trainer.step)) {
+            curve.push("", "held_out_loss", trainer.step, rows.loss(&trainer.decoder, context.threads()));
+            measured = Some(trainer.step);
+        }
         if trainer.step == total {
             break Outcome::Finished;
         }
-        if context.stop_requested() || saved_at.elapsed() > SAVE_EVERY {
-            save(&trainer, &curve, &losses, context)?;
+        if context.stop_requested() || pace.due() {
+            pace.save(|| save(&trainer, &curve, &losses, context))?;
             if context.stop_requested() {
                 return Ok(Outcome::Interrupted);
             }
-            saved_at = Instant::now();
         }
         fault::point("mid-train-step");
         let metrics = match trainer.step(context.threads()) {

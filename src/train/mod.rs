@@ -5,6 +5,7 @@
 
 mod adamw;
 pub mod clip;
+pub mod held_out;
 mod muon;
 pub mod optimizer;
 pub mod snapshot;

@@ -1,0 +1,156 @@
+//! What a stage holds in memory: on this engine, and on an accelerator with the usual arrangement.
+//!
+//! Sums over what exists at the worst moment, not measurements of an allocator; measured peaks of this engine lie within a
+//! quarter of them (docs/worked-example-smollm2.md). The accelerator is a plan, not a backend: bf16 weights and gradients,
+//! f32 master weights and moments, all sharded over the devices; activations recomputed layer by layer, one row at a time.
+
+use crate::recipe::{ModelShape, Recipe};
+
+/// Bytes at the worst moment.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Memory {
+    /// With the copies in which products read them.
+    pub weights: f64,
+    pub gradients: f64,
+    /// Of the optimizer, master weights included.
+    pub moments: f64,
+    pub activations: f64,
+    /// Keys and values of sequences being generated.
+    pub cache: f64,
+}
+
+impl Memory {
+    pub fn total(&self) -> f64 {
+        self.weights + self.gradients + self.moments + self.activations + self.cache
+    }
+}
+
+/// Tokens that this engine takes through the decoder at once, unless a row is longer; and how many such chunks have
+/// buffers of their own (`model::decoder`).
+const CHUNK: f64 = 512.0;
+const LANES: f64 = 4.0;
+/// Sequences that a thread of this engine generates together (`model::generate`).
+const TOGETHER: f64 = 64.0;
+/// Tokens of a pass of an RL update (`rl::trainer`).
+const MICRO_BATCH: f64 = 8192.0;
+/// Prompt tokens, where nobody knows.
+const PROMPT: f64 = super::cost::PROMPT_TOKENS;
+
+/// Floats that the backward pass needs of each token, in all layers.
+fn tape(shape: &ModelShape) -> f64 {
+    let (d, q, kv, ffn) = (shape.hidden, shape.q_width(), shape.kv_width(), shape.ffn);
+    (shape.layers * (4 * d + 2 * q + 2 * kv + 3 * ffn)) as f64
+}
+
+/// Keys and values of one token, in numbers.
+fn cached(shape: &ModelShape) -> f64 {
+    (2 * shape.layers * shape.kv_width()) as f64
+}
+
+/// On this engine: f32 throughout. None for stages that hold no model.
+pub fn here(recipe: &Recipe, shape: &ModelShape, threads: usize) -> Option<Memory> {
+    let model = 4.0 * shape.parameters() as f64;
+    let head = 4.0 * (shape.vocab * shape.hidden) as f64;
+    // Parameters, and packed for the forward pass; a tied head is packed besides the table.
+    let forward = 2.0 * model + if shape.tied { head } else { 0.0 };
+    let backward = model + if shape.tied { head } else { 0.0 };
+    let generating = |sequences: f64, length: f64| {
+        let live = sequences.min(threads as f64 * TOGETHER);
+        4.0 * live * (cached(shape) * length + shape.vocab as f64)
+    };
+    let training = |tokens: f64, longest: f64| {
+        let chunk = longest.max(CHUNK.min(tokens));
+        let lanes = (tokens / chunk).ceil().clamp(1.0, LANES);
+        Memory {
+            weights: forward + backward,
+            // A sum, and one for each lane.
+            gradients: model * (1.0 + lanes),
+            moments: 2.0 * model,
+            activations: 4.0 * lanes * chunk * tape(shape),
+            cache: 0.0,
+        }
+    };
+    Some(match recipe {
+        Recipe::Corpus(_) => return None,
+        Recipe::Checkpoint(_) => Memory { weights: forward, ..Memory::default() },
+        Recipe::Train(train) => training(train.batch_tokens() as f64, train.row_tokens as f64),
+        Recipe::Eval(eval) => {
+            let length = PROMPT + eval.protocol.max_new_tokens as f64;
+            Memory { weights: forward, cache: generating(f64::INFINITY, length), ..Memory::default() }
+        }
+        Recipe::Rl(rl) => {
+            let longest = rl.max_response.iter().map(|step| step.max_tokens).max().unwrap_or(0) as f64 + PROMPT;
+            let sequences = (rl.prompts_per_step * rl.group_size) as f64;
+            let update = sequences / rl.updates_per_step as f64 * longest;
+            Memory { cache: generating(sequences, longest), ..training(update.min(MICRO_BATCH), longest) }
+        }
+    })
+}
+
+/// On each of `count` accelerators. None for stages that hold no model.
+pub fn there(recipe: &Recipe, shape: &ModelShape, count: u64) -> Option<Memory> {
+    let (model, count) = (shape.parameters() as f64, count as f64);
+    let (d, kv, ffn) = (shape.hidden as f64, shape.kv_width() as f64, shape.ffn as f64);
+    let training = |row: f64| {
+        // Inputs of every layer in bf16, one layer in full, and a thousand rows of logits in f32 with their gradient.
+        let layers = 2.0 * row * d * shape.layers as f64;
+        let one = 2.0 * row * (6.0 * d + 2.0 * kv + 3.0 * ffn);
+        let logits = 8.0 * row.min(1024.0) * shape.vocab as f64;
+        Memory {
+            weights: 2.0 * model / count,
+            gradients: 2.0 * model / count,
+            moments: 12.0 * model / count,
+            activations: layers + one + logits,
+            cache: 0.0,
+        }
+    };
+    let generating = |sequences: f64, length: f64| 2.0 * (sequences / count).max(1.0) * cached(shape) * length;
+    Some(match recipe {
+        Recipe::Corpus(_) | Recipe::Checkpoint(_) => return None,
+        Recipe::Train(train) => training(train.row_tokens as f64),
+        Recipe::Eval(eval) => {
+            let length = PROMPT + eval.protocol.max_new_tokens as f64;
+            Memory { weights: 2.0 * model, cache: generating(64.0 * count, length), ..Memory::default() }
+        }
+        Recipe::Rl(rl) => {
+            let longest = rl.max_response.iter().map(|step| step.max_tokens).max().unwrap_or(0) as f64 + PROMPT;
+            let sequences = (rl.prompts_per_step * rl.group_size) as f64;
+            let trained = training(longest);
+            // The generator holds the weights whole.
+            Memory { weights: trained.weights + 2.0 * model, cache: generating(sequences, longest), ..trained }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::sample;
+    use crate::recipe::{Init, Key, Seed};
+
+    fn train(shape: &ModelShape) -> Recipe {
+        let init = Init::Random { shape: shape.clone(), embedding_std: 0.02, matrix_std: 0.02, seed: Seed(0) };
+        Recipe::Train(sample::train(init, Key::of(b"corpus"), 1000, 0))
+    }
+
+    #[test]
+    fn training_holds_what_it_says() {
+        let shape = sample::shape();
+        let model = 4.0 * shape.parameters() as f64;
+        let held = here(&train(&shape), &shape, 2).unwrap();
+        assert_eq!(held.moments, 2.0 * model);
+        assert!(held.weights > 3.0 * model && held.gradients >= 2.0 * model && held.activations > 0.0);
+        assert_eq!(held.total(), held.weights + held.gradients + held.moments + held.activations);
+        assert_eq!(here(&sample::corpus(1000), &shape, 2), None);
+    }
+
+    #[test]
+    fn more_devices_share_the_weights_and_not_the_activations() {
+        let shape = sample::shape();
+        let (one, eight) = (there(&train(&shape), &shape, 1).unwrap(), there(&train(&shape), &shape, 8).unwrap());
+        // 16 bytes a parameter: the usual rule.
+        assert_eq!(one.weights + one.gradients + one.moments, 16.0 * shape.parameters() as f64);
+        assert_eq!(one.moments, 8.0 * eight.moments);
+        assert_eq!(one.activations, eight.activations);
+    }
+}
