@@ -71,7 +71,7 @@ pub fn here(recipe: &Recipe, shape: &ModelShape, threads: usize) -> Option<Memor
         }
     };
     Some(match recipe {
-        Recipe::Corpus(_) => return None,
+        Recipe::Corpus(_) | Recipe::Contamination(_) => return None,
         Recipe::Checkpoint(_) => Memory { weights: forward, ..Memory::default() },
         Recipe::Train(train) => training(train.batch_tokens() as f64, train.row_tokens as f64),
         Recipe::Eval(eval) => {
@@ -106,7 +106,7 @@ pub fn there(recipe: &Recipe, shape: &ModelShape, count: u64) -> Option<Memory> 
     };
     let generating = |sequences: f64, length: f64| 2.0 * (sequences / count).max(1.0) * cached(shape) * length;
     Some(match recipe {
-        Recipe::Corpus(_) | Recipe::Checkpoint(_) => return None,
+        Recipe::Corpus(_) | Recipe::Contamination(_) | Recipe::Checkpoint(_) => return None,
         Recipe::Train(train) => training(train.row_tokens as f64),
         Recipe::Eval(eval) => {
             let length = PROMPT + eval.protocol.max_new_tokens as f64;
