@@ -10,6 +10,7 @@ use super::layout::{self, Layout};
 use super::{ModelError, Params};
 use crate::recipe::{ModelShape, Seed};
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 /// Marks a position of [`Batch::targets`] whose score nobody needs, such as a prompt's: no logits are computed there.
@@ -162,6 +163,35 @@ struct Scored {
     entropy: Vec<f32>,
 }
 
+/// What the lanes of a pass add up to.
+struct Merge<'a> {
+    scores: TokenScores,
+    grads: Option<&'a mut [f32]>,
+    /// The lane whose gradient is to be added next.
+    next: usize,
+    /// Lanes that were done before their turn.
+    waiting: Vec<Option<Lane>>,
+}
+
+impl Merge<'_> {
+    /// Takes a lane's results. Gradients are added in the order of lanes; buffers that are no longer needed are given back
+    /// at once, so that one thread works in the same ones, warm in its cache, from the first lane to the last.
+    fn take(&mut self, index: usize, lane: Lane, scored: &[Scored], give_back: impl Fn(Lane)) {
+        for chunk in scored {
+            self.scores.logprob[chunk.range.clone()].copy_from_slice(&chunk.logprob);
+            self.scores.entropy[chunk.range.clone()].copy_from_slice(&chunk.entropy);
+        }
+        self.waiting[index] = Some(lane);
+        while let Some(lane) = self.waiting.get_mut(self.next).and_then(Option::take) {
+            if let Some(grads) = &mut self.grads {
+                add(grads, &lane.grads);
+            }
+            give_back(lane);
+            self.next += 1;
+        }
+    }
+}
+
 /// `objective(range, logprob, dlogprob)`.
 type Objective<'a> = &'a (dyn Fn(Range<usize>, &[f32], &mut [f32]) + Sync);
 
@@ -261,45 +291,36 @@ impl Decoder {
         let chunks = chunks(batch);
         let lanes = LANES.min(chunks.len());
         let threads = threads.clamp(1, lanes.max(1));
-        // Each lane's buffers with its scores, in the order of lanes.
-        type Done = Mutex<Option<(Lane, Vec<Scored>)>>;
-        let done: Vec<Done> = (0..lanes).map(|_| Mutex::new(None)).collect();
-        let work = |thread: usize| {
-            for lane_index in (thread..lanes).step_by(threads) {
+        let merge = Mutex::new(Merge {
+            scores: TokenScores { logprob: vec![0.0; n], entropy: vec![0.0; n] },
+            grads: grads.map(Params::flat_mut),
+            next: 0,
+            waiting: (0..lanes).map(|_| None).collect(),
+        });
+        let next = AtomicUsize::new(0);
+        let work = || {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= lanes {
+                    return;
+                }
                 let mut lane = self.lane();
                 if objective.is_some() {
                     lane.grads.clear();
                     lane.grads.resize(self.params().flat().len(), 0.0);
                 }
-                let mine = chunks.iter().skip(lane_index).step_by(lanes);
-                let scored = mine.map(|chunk| self.chunk(batch, chunk, objective, &mut lane)).collect();
-                *done[lane_index].lock().expect("no lane panicked") = Some((lane, scored));
+                let mine = chunks.iter().skip(index).step_by(lanes);
+                let scored: Vec<Scored> = mine.map(|chunk| self.chunk(batch, chunk, objective, &mut lane)).collect();
+                merge.lock().expect("no lane panicked").take(index, lane, &scored, |lane| self.give_back(lane));
             }
         };
-        if threads == 1 {
-            work(0);
-        } else {
-            std::thread::scope(|scope| {
-                for thread in 1..threads {
-                    scope.spawn(move || work(thread));
-                }
-                work(0);
-            });
-        }
-        let mut scores = TokenScores { logprob: vec![0.0; n], entropy: vec![0.0; n] };
-        let mut grads = grads;
-        for slot in done {
-            let (lane, scored) = slot.into_inner().expect("no lane panicked").expect("every lane was run");
-            for chunk in scored {
-                scores.logprob[chunk.range.clone()].copy_from_slice(&chunk.logprob);
-                scores.entropy[chunk.range].copy_from_slice(&chunk.entropy);
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(work);
             }
-            if let Some(grads) = grads.as_deref_mut() {
-                add(grads.flat_mut(), &lane.grads);
-            }
-            self.give_back(lane);
-        }
-        scores
+            work();
+        });
+        merge.into_inner().expect("no lane panicked").scores
     }
 
     fn chunk(&self, batch: Batch, chunk: &Chunk, objective: Option<Objective>, lane: &mut Lane) -> Scored {

@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Sequences that decode together: enough rows for the products, few enough for their cache to stay near.
 const TOGETHER: usize = 64;
+/// Prompts are run together up to about so many tokens: weights are read once for all of them.
+const PREFILL: usize = 256;
 
 /// A prompt, prefilled once and shared by its samples.
 #[derive(Debug, Clone)]
@@ -103,12 +105,24 @@ pub fn generate_watched(
     let work = || {
         let mut live = Live::new(decoder, sampling, watch.ends);
         loop {
-            while live.is_empty()
-                || live.rows() + jobs.get(next.load(Ordering::Relaxed)).map_or(0, Job::len) <= together
-            {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(job) = jobs.get(index) else { break };
-                live.admit(index, &prompts[job.prompt].ids, job.samples.clone().map(|sample| draw(job.prompt, sample)));
+            loop {
+                let (mut wave, mut rows, mut tokens) = (vec![], live.rows(), 0);
+                while (live.is_empty() && wave.is_empty())
+                    || (tokens < PREFILL
+                        && rows + jobs.get(next.load(Ordering::Relaxed)).map_or(0, Job::len) <= together)
+                {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(index) else { break };
+                    let ids = &prompts[job.prompt].ids[..];
+                    rows += job.len();
+                    tokens += ids.len();
+                    let rngs = job.samples.clone().map(|sample| draw(job.prompt, sample)).collect();
+                    wave.push(Arrival { job: index, ids, rngs });
+                }
+                if wave.is_empty() {
+                    break;
+                }
+                live.admit(wave);
             }
             for (index, completions) in live.take_finished() {
                 let job = &jobs[index];
@@ -155,6 +169,13 @@ fn jobs(prompts: &[Prompt], together: usize) -> Vec<Job> {
         (0..samples).step_by(together).map(move |first| Job { prompt, samples: first..samples.min(first + together) })
     };
     prompts.iter().enumerate().flat_map(cut).collect()
+}
+
+/// A job that is to be admitted, with a generator for each of its samples.
+struct Arrival<'a> {
+    job: usize,
+    ids: &'a [u32],
+    rngs: Vec<Rng>,
 }
 
 /// One sequence and its part of the cache.
@@ -242,48 +263,56 @@ impl<'a> Live<'a> {
         self.families.iter().map(|family| family.live.len()).sum()
     }
 
-    /// Runs a prompt and draws the first token of each sample.
-    fn admit(&mut self, job: usize, ids: &[u32], rngs: impl Iterator<Item = Rng>) {
-        assert!(!ids.is_empty(), "a prompt has at least one token");
+    /// Runs prompts, together, and draws the first token of each of their samples.
+    fn admit(&mut self, wave: Vec<Arrival>) {
+        assert!(wave.iter().all(|arrival| !arrival.ids.is_empty()), "a prompt has at least one token");
         let (shape, weights) = (self.decoder.shape(), self.decoder.weights());
-        let (dim, width, n) = (shape.head_dim, qkv_width(shape), ids.len());
-        forward(shape, weights, ids, &[0, n], &mut self.tape);
-        let (key_len, value_len) = (panels_len(dim, n), panels_len(n, dim));
-        let heads = shape.layers * shape.kv_heads;
-        let (mut keys, mut values) = (vec![0.0; heads * key_len], vec![0.0; heads * value_len]);
-        let caches = keys.chunks_exact_mut(key_len).zip(values.chunks_exact_mut(value_len));
-        for (index, (keys, values)) in caches.enumerate() {
-            let (layer, head) = (index / shape.kv_heads, index % shape.kv_heads);
-            let (k_at, v_at) = kv_at(shape, head);
-            let qkv = &self.tape.layers[layer].heads.qkv;
-            pack_transposed(&qkv[k_at..], dim, width, n, 0, keys);
-            clear_tail(dim, n, keys);
-            pack(&qkv[v_at..], n, dim, width, 0, n, values);
+        let (d, width) = (shape.hidden, qkv_width(shape));
+        let (mut ids, mut starts) = (vec![], vec![0]);
+        for arrival in &wave {
+            ids.extend_from_slice(arrival.ids);
+            starts.push(ids.len());
         }
-        let logits = size(&mut self.logits, shape.vocab);
-        linear(&self.tape.normed[(n - 1) * shape.hidden..], &weights.head, logits, Into::Replace);
-        let mut family = Family { job, prompt: n, keys, values, new: 0, live: vec![], done: vec![] };
-        for (sample, rng) in rngs.enumerate() {
-            let room = self.sampling.max_new.min(1 << 12);
-            let completion = Completion {
-                tokens: Vec::with_capacity(room),
-                logprobs: Vec::with_capacity(room),
-                entropy: Vec::with_capacity(room),
-                stop: StopReason::Length,
-            };
-            let slot = self.free.pop().unwrap_or_else(|| {
-                self.keys.push(vec![0.0; heads * panels_len(dim, self.capacity)]);
-                self.values.push(vec![0.0; heads * panels_len(self.capacity, dim)]);
-                self.keys.len() - 1
-            });
-            let mut sequence = Sequence { sample, rng, completion, slot };
-            if self.sampling.max_new > 0 {
-                draw(&mut sequence, &self.logits, self.sampling, &mut self.weights);
+        forward(shape, weights, &ids, &starts, &mut self.tape);
+        self.normed.clear();
+        starts[1..].iter().for_each(|end| self.normed.extend_from_slice(&self.tape.normed[(end - 1) * d..end * d]));
+        linear(&self.normed, &weights.head, size(&mut self.logits, wave.len() * shape.vocab), Into::Replace);
+        for (index, arrival) in wave.into_iter().enumerate() {
+            let rows = starts[index] * width..starts[index + 1] * width;
+            let (keys, values) = caches(shape, &self.tape, rows);
+            let prompt = arrival.ids.len();
+            let mut family = Family { job: arrival.job, prompt, keys, values, new: 0, live: vec![], done: vec![] };
+            let logits = index * shape.vocab..(index + 1) * shape.vocab;
+            for (sample, rng) in arrival.rngs.into_iter().enumerate() {
+                let sequence = self.sequence(sample, rng, logits.clone());
+                family.live.push(sequence);
             }
-            family.live.push(sequence);
+            self.families.push(family);
         }
-        self.families.push(family);
         self.retire();
+    }
+
+    /// A sequence with a slot of the cache and its first token, drawn from logits.
+    fn sequence(&mut self, sample: usize, rng: Rng, logits: Range<usize>) -> Sequence {
+        let shape = self.decoder.shape();
+        let (dim, heads) = (shape.head_dim, shape.layers * shape.kv_heads);
+        let room = self.sampling.max_new.min(1 << 12);
+        let completion = Completion {
+            tokens: Vec::with_capacity(room),
+            logprobs: Vec::with_capacity(room),
+            entropy: Vec::with_capacity(room),
+            stop: StopReason::Length,
+        };
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.keys.push(vec![0.0; heads * panels_len(dim, self.capacity)]);
+            self.values.push(vec![0.0; heads * panels_len(self.capacity, dim)]);
+            self.keys.len() - 1
+        });
+        let mut sequence = Sequence { sample, rng, completion, slot };
+        if self.sampling.max_new > 0 {
+            draw(&mut sequence, &self.logits[logits], self.sampling, &mut self.weights);
+        }
+        sequence
     }
 
     /// Takes sequences that have ended out of the batch.
@@ -362,24 +391,17 @@ impl<'a> Live<'a> {
             let out = &mut out[first * q_width..(first + rows) * q_width];
             first += rows;
             let scores = size(&mut self.scores, rows * group * ld);
+            // Products with the prompt, their rows, and how far rows are apart: all samples of one query head after
+            // another, or all query heads of a lone sample at once.
+            let (products, count, q_ld, s_ld, o_ld) =
+                if rows == 1 { (1, group, dim, ld, dim) } else { (group, rows, width, group * ld, q_width) };
             for kv in 0..shape.kv_heads {
                 let (index, (k_at, v_at)) = (layer * shape.kv_heads + kv, kv_at(shape, kv));
                 // Scores of the prompt: one product for all samples of a query head; then of each sample's own tokens.
                 let keys = &family.keys[index * key_len..(index + 1) * key_len];
-                for g in 0..group {
+                for g in 0..products {
                     let queries = &qkv[(kv * group + g) * dim..];
-                    gemm(
-                        queries,
-                        width,
-                        rows,
-                        dim,
-                        keys,
-                        dim,
-                        prompt,
-                        &mut scores[g * ld..],
-                        group * ld,
-                        Into::Replace,
-                    );
+                    gemm(queries, q_ld, count, dim, keys, dim, prompt, &mut scores[g * ld..], s_ld, Into::Replace);
                 }
                 for (row, sequence) in family.live.iter().enumerate() {
                     let keys = &mut self.keys[sequence.slot][index * slot_keys..(index + 1) * slot_keys];
@@ -396,9 +418,9 @@ impl<'a> Live<'a> {
                 }
                 // Outputs, in the same order of positions.
                 let values = &family.values[index * value_len..(index + 1) * value_len];
-                for g in 0..group {
+                for g in 0..products {
                     let out = &mut out[(kv * group + g) * dim..];
-                    gemm(&scores[g * ld..], group * ld, rows, prompt, values, prompt, dim, out, q_width, Into::Replace);
+                    gemm(&scores[g * ld..], s_ld, count, prompt, values, prompt, dim, out, o_ld, Into::Replace);
                 }
                 for (row, sequence) in family.live.iter().enumerate() {
                     let values = &self.values[sequence.slot][index * slot_values..(index + 1) * slot_values];
@@ -412,6 +434,23 @@ impl<'a> Live<'a> {
             }
         }
     }
+}
+
+/// Keys and values of a prompt, `rows` of each layer's tape, as a family keeps them.
+fn caches(shape: &ModelShape, tape: &Tape, rows: Range<usize>) -> (Vec<f32>, Vec<f32>) {
+    let (dim, width) = (shape.head_dim, qkv_width(shape));
+    let n = rows.len() / width;
+    let (key_len, value_len) = (panels_len(dim, n), panels_len(n, dim));
+    let heads = shape.layers * shape.kv_heads;
+    let (mut keys, mut values) = (vec![0.0; heads * key_len], vec![0.0; heads * value_len]);
+    for (index, (keys, values)) in keys.chunks_exact_mut(key_len).zip(values.chunks_exact_mut(value_len)).enumerate() {
+        let (k_at, v_at) = kv_at(shape, index % shape.kv_heads);
+        let qkv = &tape.layers[index / shape.kv_heads].heads.qkv[rows.clone()];
+        pack_transposed(&qkv[k_at..], dim, width, n, 0, keys);
+        clear_tail(dim, n, keys);
+        pack(&qkv[v_at..], n, dim, width, 0, n, values);
+    }
+    (keys, values)
 }
 
 /// Where a head's key and value start in a row of queries, keys and values.
@@ -461,7 +500,7 @@ fn draw(sequence: &mut Sequence, logits: &[f32], sampling: &Sampling, weights: &
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::kernel::PORTABLE;
+    use crate::model::kernel::WIDEST;
     use crate::model::{Batch, Params};
     use crate::recipe::Seed;
     use crate::recipe::shape::Architecture;
@@ -523,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn the_portable_kernels_give_the_same_bits() {
+    fn all_forms_of_the_kernels_give_the_same_bits() {
         for architecture in [Architecture::Llama, Architecture::Qwen2, Architecture::Qwen3] {
             let decoder = decoder(architecture);
             let sampling = Sampling { temperature: 0.8, max_new: 7, eos: 4, banned: vec![5] };
@@ -535,11 +574,13 @@ mod tests {
                 let scores = decoder.gradient(batch, 1, &objective, &mut grads);
                 (run(&decoder, &sampling, 1), scores, grads)
             };
-            let wide = both();
-            PORTABLE.store(true, Ordering::Relaxed);
-            let portable = both();
-            PORTABLE.store(false, Ordering::Relaxed);
-            assert!(wide == portable, "{architecture:?}");
+            let widest = both();
+            for form in [1, 0] {
+                WIDEST.store(form, Ordering::Relaxed);
+                let narrower = both();
+                WIDEST.store(2, Ordering::Relaxed);
+                assert!(widest == narrower, "{architecture:?}, form {form}");
+            }
         }
     }
 

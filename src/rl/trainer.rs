@@ -41,6 +41,7 @@ pub struct RlTrainer {
     recipe: RlRecipe,
     policy: Decoder,
     optimizer: OptimizerState,
+    gradients: Params,
     step: u64,
 }
 
@@ -48,7 +49,8 @@ impl RlTrainer {
     /// Before the first step.
     pub fn new(recipe: &RlRecipe, policy: Decoder) -> RlTrainer {
         let optimizer = OptimizerState::new(&Optimizer::AdamW(recipe.optimizer), policy.params());
-        RlTrainer { recipe: recipe.clone(), policy, optimizer, step: 0 }
+        let gradients = Params::zeros_like(policy.params());
+        RlTrainer { recipe: recipe.clone(), policy, optimizer, gradients, step: 0 }
     }
 
     /// Writes all that changes into `dir`; a crash meanwhile leaves what was there.
@@ -61,7 +63,8 @@ impl RlTrainer {
         let mut optimizer = OptimizerState::new(&Optimizer::AdamW(recipe.optimizer), policy.params());
         let mut loaded = Ok(0);
         policy.update(|params| loaded = snapshot::load(&state_file(dir), params, &mut optimizer));
-        Ok(RlTrainer { recipe: recipe.clone(), policy, optimizer, step: loaded? })
+        let gradients = Params::zeros_like(policy.params());
+        Ok(RlTrainer { recipe: recipe.clone(), policy, optimizer, gradients, step: loaded? })
     }
 
     /// Rollout steps made.
@@ -124,18 +127,19 @@ impl RlTrainer {
 
     /// One optimizer update; none if no response of the mini-batch has a gradient.
     fn update(&mut self, groups: &[&RolloutGroup], threads: usize) -> Result<Option<Update>, RlError> {
-        let mut grads = Params::zeros_like(self.policy.params());
-        let sums = gradient(&self.recipe, &self.policy, groups, self.step, MICRO_BATCH_TOKENS, threads, &mut grads);
+        let grads = &mut self.gradients;
+        grads.flat_mut().fill(0.0);
+        let sums = gradient(&self.recipe, &self.policy, groups, self.step, MICRO_BATCH_TOKENS, threads, grads);
         if sums.tokens == 0 {
             return Ok(None);
         }
-        let grad_norm = clip(&mut grads, self.recipe.max_grad_norm);
+        let grad_norm = clip(grads, self.recipe.max_grad_norm);
         if !sums.loss.is_finite() || !grad_norm.is_finite() {
             return Err(RlError::Diverged { step: self.step, loss: sums.loss, grad_norm });
         }
         let scale = warm_up(self.step, self.recipe.warmup.0);
         let optimizer = &mut self.optimizer;
-        self.policy.update(|params| optimizer.step(params, &grads, scale));
+        self.policy.update(|params| optimizer.step_on(params, grads, scale, threads));
         Ok(Some(Update { sums, grad_norm }))
     }
 }
