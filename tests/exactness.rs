@@ -66,6 +66,14 @@ fn bytes_depend_on_neither_threads_nor_jobs_nor_a_kill_at_any_moment() {
     let expected = results(place.path(), "one");
     assert!(expected.1.lines().count() > 100, "{}", expected.1);
 
+    // Where the time of each rollout step went is told beside the results.
+    let phases = fs::read_to_string(place.path().join("one/bytes/tiny/phases.jsonl")).unwrap();
+    for line in phases.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(["sample", "verify", "update"].iter().all(|phase| line[phase].as_f64().unwrap() >= 0.0), "{line}");
+    }
+    assert!(phases.contains("\"step\":1,"), "{phases}");
+
     assert!(ablate(place.path(), "two", &["--jobs", "2", "--threads", "2"]).status().unwrap().success());
     assert!(results(place.path(), "two") == expected, "two jobs of two threads gave other bytes");
 

@@ -233,13 +233,38 @@ fn a_run_that_diverges_stops_before_the_update() {
 }
 
 #[test]
+fn bf16_rounds_products_and_keeps_master_weights_in_f32() {
+    let recipe = TrainRecipe { precision: Precision::Bf16, ..pretraining() };
+    let (mut half, mut full) = (trainer(&recipe, start()), trainer(&pretraining(), start()));
+    for (half, full) in run(&mut half, STEPS, 1).iter().zip(run(&mut full, STEPS, 1)) {
+        assert!((half.loss - full.loss).abs() < 0.02, "{} and {}", half.loss, full.loss);
+        assert_ne!(half.loss, full.loss, "nothing was rounded");
+    }
+    let short = |value: &&f32| value.to_bits() & 0xffff == 0;
+    let params = half.decoder.params().flat();
+    let rounded = params.iter().filter(short).count();
+    assert!(rounded < params.len() / 100, "{rounded} of {} parameters have no more bits than bf16", params.len());
+
+    let mut threaded = trainer(&recipe, start());
+    run(&mut threaded, 9, 3);
+    let dir = tempfile::tempdir().unwrap();
+    threaded.save(dir.path()).unwrap();
+    let mut resumed = trainer(&recipe, start());
+    assert!(resumed.resume(dir.path()).unwrap());
+    run(&mut resumed, STEPS - 9, 2);
+    assert_eq!(
+        bits(resumed.decoder.params()),
+        bits(half.decoder.params()),
+        "threads and an interruption change nothing"
+    );
+}
+
+#[test]
 fn recipes_that_the_engine_cannot_serve_are_refused() {
     let refused = |recipe: &TrainRecipe, decoder| {
         let mix = Mix::new(recipe, &corpora()).unwrap();
         Trainer::new(recipe, decoder, mix).err().expect("refused").to_string()
     };
-    let bf16 = TrainRecipe { precision: Precision::Bf16, ..pretraining() };
-    assert!(refused(&bf16, start()).contains("bf16"));
     let small = Decoder::random(ModelShape { vocab: 20, ..shape() }, 0.02, 0.05, Seed(1));
     assert!(refused(&pretraining(), small).contains("the model has 20"));
 }

@@ -290,3 +290,24 @@ fn gradients_do_not_depend_on_threads_vectors() {
         assert!(one.flat().iter().zip(many.flat()).all(|(a, b)| a.to_bits() == b.to_bits()), "{}", case.name);
     }
 }
+
+/// The vectors are found by what they are, not by what they are called.
+#[test]
+fn vectors_under_other_names_are_found() {
+    if std::env::var_os("ABLATE_VECTORS").is_some() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    for (index, folder) in std::fs::read_dir("tests/vectors/models").unwrap().enumerate() {
+        let renamed = place.path().join(format!("models/m{}", 9 - index));
+        std::fs::create_dir_all(&renamed).unwrap();
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap().map(|file| file.unwrap()) {
+            std::fs::copy(file.path(), renamed.join(file.file_name())).unwrap();
+        }
+    }
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    let run = again.args(["--exact", "logits_and_logprobs_equal_the_vectors"]).env("ABLATE_VECTORS", place.path());
+    let output = run.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+}

@@ -40,28 +40,24 @@ fn main() -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
     let mut measurements = Measurements::read(&folder.join("results.csv"))?;
     let work = tempfile::tempdir()?;
-    for row in rows() {
-        if !wanted.is_empty() && !wanted.iter().any(|wanted| row.name.contains(wanted.as_str())) {
-            continue;
-        }
-        let python = match &python {
-            Some(found) => found,
-            None => python.insert(Python::find(&folder)?),
-        };
-        let measured = run(&row, python, work.path(), repetitions)?;
-        measurements.replace(row.name, measured);
+    // After every row, so that a run that is stopped keeps what it has measured.
+    let write = |measurements: &Measurements| -> Result<()> {
         measurements.write(&folder.join("results.csv"))?;
-    }
-    if wanted.is_empty() || wanted.iter().any(|wanted| "scaling".contains(wanted.as_str())) {
-        measurements.replace("scaling", scaling::run());
-        measurements.write(&folder.join("results.csv"))?;
-    }
-    let notes = match &python {
-        Some(python) => measurements.note(table::machine(python)?),
-        None => measurements.notes(),
+        Ok(std::fs::write(folder.join("results.md"), table::render(&rows(), measurements))?)
     };
-    measurements.write(&folder.join("results.csv"))?;
-    std::fs::write(folder.join("results.md"), table::render(&rows(), &measurements, &notes))?;
+    let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));
+    for row in rows().iter().filter(|row| asked(row.name)) {
+        if python.is_none() {
+            measurements.notes = table::machine(python.insert(Python::find(&folder)?))?;
+        }
+        let measured = run(row, python.as_ref().ok_or("no interpreter")?, work.path(), repetitions)?;
+        measurements.replace(row.name, measured);
+        write(&measurements)?;
+    }
+    if asked("scaling") {
+        measurements.replace("scaling", scaling::run());
+        write(&measurements)?;
+    }
     println!("{}", folder.join("results.md").display());
     Ok(())
 }

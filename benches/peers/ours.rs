@@ -272,7 +272,14 @@ fn problems(tokenizer: &Tokenizer) -> Vec<Problem> {
 
 /// Rewards any number in the response, right or wrong, as the peer's reward function does.
 fn recipe() -> RlRecipe {
-    let template = Template { before: String::new(), after: String::new(), extract: Extract::LastNumber, stop: vec![] };
+    let template = Template {
+        before: String::new(),
+        after: String::new(),
+        extract: Extract::LastNumber,
+        stop: vec![],
+        begin: Default::default(),
+        special_tokens: false,
+    };
     let eval = EvalProtocol {
         benchmarks: vec![],
         template: template.clone(),
@@ -284,7 +291,7 @@ fn recipe() -> RlRecipe {
     };
     RlRecipe {
         policy: Key::of(b""),
-        prompts: Prompts::Dataset { content: Key::of(b"") },
+        prompts: Prompts::Dataset { content: Key::of(b""), max_prompt_tokens: None },
         template,
         steps: Steps(1000),
         prompts_per_step: 16,

@@ -38,7 +38,8 @@ impl Measurement {
 /// All repetitions, in the order in which rows were first measured.
 pub struct Measurements {
     all: Vec<Measurement>,
-    notes: String,
+    /// The machine and the peers, in a line.
+    pub notes: String,
 }
 
 const COLUMNS: [&str; 8] = ["row", "side", "repetition", "clock", "units", "cpu_seconds", "wall_seconds", "check"];
@@ -86,15 +87,6 @@ impl Measurements {
     pub fn replace(&mut self, row: &str, new: Vec<Measurement>) {
         self.all.retain(|m| m.row != row);
         self.all.extend(new);
-    }
-
-    pub fn note(&mut self, notes: String) -> String {
-        self.notes = notes;
-        self.notes()
-    }
-
-    pub fn notes(&self) -> String {
-        self.notes.clone()
     }
 
     fn of<'a>(&'a self, row: &'a str, side: &'a str) -> impl Iterator<Item = &'a Measurement> {
@@ -166,7 +158,8 @@ fn number(value: f64) -> String {
 }
 
 /// `benches/results.md`.
-pub fn render(rows: &[Row], all: &Measurements, notes: &str) -> String {
+pub fn render(rows: &[Row], all: &Measurements) -> String {
+    let notes = &all.notes;
     let mut out = String::from("# The engine beside its peers\n\n");
     let text = |out: &mut String, line: &str| out.push_str(line);
     text(

@@ -99,6 +99,11 @@ pub enum Told<'a> {
     Warning {
         text: &'a str,
     },
+    /// Where the wall-clock seconds of a step went.
+    Phases {
+        step: u64,
+        seconds: &'a [(&'a str, f64)],
+    },
 }
 
 static NO_SOURCES: BTreeMap<Key, PathBuf> = BTreeMap::new();
@@ -171,9 +176,15 @@ impl<'a> StageContext<'a> {
         (self.tell)(Told::Saved { step });
     }
 
-    /// Says something that people should know and that changes no result.
+    /// Something that people should know and that changes no result.
     pub fn warn(&self, text: &str) {
         (self.tell)(Told::Warning { text });
+    }
+
+    /// Says where the wall-clock seconds of a step went, by phase. Kept beside the results, never in an artifact: clocks
+    /// don't repeat.
+    pub fn phases(&self, step: u64, seconds: &[(&str, f64)]) {
+        (self.tell)(Told::Phases { step, seconds });
     }
 
     /// Asked to stop: save into `scratch()` and return [`Outcome::Interrupted`].

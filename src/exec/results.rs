@@ -2,7 +2,9 @@
 //!
 //! These files are all that `verdict` and `report` ever see: no store, no weights. They are derived from artifacts alone, in
 //! plan order, so the same experiment gives the same bytes however often it was interrupted and on however many threads
-//! it ran. Wall seconds would break that and live in a third file, `timing.jsonl`, which nothing compares.
+//! it ran. Wall seconds would break that and live in files that nothing compares: `timing.jsonl`, a line a trial, and
+//! `phases.jsonl`, a line for each rollout step of an RL stage (`sample`, `verify`, `update`; log-probabilities have no phase
+//! of their own, since the sampler's are the trainer's).
 
 use crate::cache::{DiskError, disk};
 use serde::de::{MapAccess, Visitor};

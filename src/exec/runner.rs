@@ -171,6 +171,9 @@ impl Run<'_> {
                         Event::StageWarning { stage, text }
                     }
                     News::Started { why, resumes_at } => Event::StageStarted { stage, why, resumes_at },
+                    News::Phases { step, seconds } => {
+                        return self.writer.lock().expect("writing does not panic").phases(&stage, step, &seconds);
+                    }
                     News::Progress { done, total, note } => {
                         let mut board = self.board();
                         board.share[node] = (done as f64 / total.max(1) as f64).min(1.0);

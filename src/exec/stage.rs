@@ -41,6 +41,7 @@ pub enum News {
     Started { why: String, resumes_at: Option<u64> },
     Progress { done: u64, total: u64, note: String },
     Warning { text: String },
+    Phases { step: u64, seconds: Vec<(String, f64)> },
 }
 
 /// Makes a stage whose inputs are there.
@@ -109,6 +110,10 @@ fn attempt(
                     tell(News::Progress { done, total, note: note.to_string() });
                 }
                 Told::Warning { text } => tell(News::Warning { text: text.to_string() }),
+                Told::Phases { step, seconds } => {
+                    let seconds = seconds.iter().map(|(phase, seconds)| (phase.to_string(), *seconds)).collect();
+                    tell(News::Phases { step, seconds });
+                }
                 Told::Saved { step } => {
                     steps.lock().expect("no panic under this lock").0 = Some(step);
                     let _ = store.note_scratch(&stage.key, Noted { step, seconds: seconds() });

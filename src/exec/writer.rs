@@ -5,6 +5,7 @@
 //! never left standing under the same arm. Imported rows stay.
 
 use super::collect::Rows;
+use super::event::StageName;
 use super::results::Timing;
 use super::results::{self, CurvePoint, Outcome, Results, ResultsError, Trial};
 use crate::cache::{DiskError, disk};
@@ -12,6 +13,7 @@ use crate::fault;
 use crate::plan::{History, TrialPlan};
 use crate::recipe::Key;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -96,6 +98,23 @@ impl Writer {
                  (damaged, edited, or of another version); they are written anew"
             )
         })
+    }
+
+    /// Adds a line to `phases.jsonl`: where the seconds of one step of a stage went.
+    ///
+    /// Like `timing.jsonl` it is for people, nothing compares it, and a line that cannot be written is no reason to stop.
+    pub fn phases(&self, stage: &StageName, step: u64, seconds: &[(String, f64)]) {
+        let mut line = serde_json::json!({ "arm": stage.arm, "seed": stage.seed, "stage": stage.name, "step": step });
+        for (phase, seconds) in seconds {
+            line[phase] = (*seconds).into();
+        }
+        let append = || -> std::io::Result<()> {
+            std::fs::create_dir_all(&self.dir)?;
+            let path = self.dir.join("phases.jsonl");
+            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+            file.write_all(format!("{line}\n").as_bytes())
+        };
+        let _ = append();
     }
 
     /// Whether it is time to write again: always at first, later so seldom that writing takes a twentieth of the time.

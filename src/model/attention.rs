@@ -148,3 +148,82 @@ pub fn backward(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Seed;
+    use crate::recipe::shape::Architecture;
+
+    const TOKENS: usize = 37;
+
+    /// Three query heads to each of two key heads; more tokens than a block of rows, and not a multiple of a panel.
+    fn shape() -> ModelShape {
+        ModelShape {
+            architecture: Architecture::Llama,
+            vocab: 2,
+            hidden: 4,
+            layers: 1,
+            heads: 6,
+            kv_heads: 2,
+            head_dim: 10,
+            ffn: 2,
+            rope_theta: 1e4,
+            rope_scaling: None,
+            norm_eps: 1e-5,
+            tied: true,
+        }
+    }
+
+    fn numbers(count: usize, salt: u64) -> Vec<f32> {
+        let mut rng = Seed(salt).stream("test").at(&[]);
+        (0..count).map(|_| rng.normal() as f32).collect()
+    }
+
+    /// Attention as the formula has it, in double precision: softmax(q·kᵀ/√d)·v over the tokens so far.
+    fn plain(shape: &ModelShape, qkv: &[f64]) -> Vec<f64> {
+        let (dim, width, q_width, kv_width) = (shape.head_dim, qkv_width(shape), shape.q_width(), shape.kv_width());
+        let mut out = vec![0.0; qkv.len() / width * q_width];
+        for token in 0..qkv.len() / width {
+            for head in 0..shape.heads {
+                let kv = head / (shape.heads / shape.kv_heads);
+                let query = &qkv[token * width + head * dim..][..dim];
+                let row = |at: usize, past: usize| &qkv[past * width + at + kv * dim..][..dim];
+                let dot = |past| query.iter().zip(row(q_width, past)).map(|(a, b)| a * b).sum::<f64>();
+                let shares: Vec<f64> = (0..=token).map(|past| (dot(past) / (dim as f64).sqrt()).exp()).collect();
+                let total: f64 = shares.iter().sum();
+                for (past, share) in shares.iter().enumerate() {
+                    let out = &mut out[token * q_width + head * dim..][..dim];
+                    out.iter_mut().zip(row(q_width + kv_width, past)).for_each(|(o, v)| *o += share / total * v);
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn attention_equals_the_plain_formula_and_its_gradient_the_difference_quotient() {
+        let shape = shape();
+        let (width, mut scratch) = (qkv_width(&shape), Scratch::default());
+        let (qkv, weights) = (numbers(TOKENS * width, 1), numbers(TOKENS * shape.q_width(), 2));
+        let exact: Vec<f64> = qkv.iter().map(|x| f64::from(*x)).collect();
+        let mut out = vec![0.0; TOKENS * shape.q_width()];
+        let mut norms = vec![RowNorm::default(); TOKENS * shape.heads];
+        forward(&shape, &qkv, &mut out, &mut norms, &mut scratch);
+        for (at, (ours, plain)) in out.iter().zip(plain(&shape, &exact)).enumerate() {
+            assert!((f64::from(*ours) - plain).abs() < 1e-5, "{at}: {ours} and {plain}");
+        }
+        let mut gradient = vec![f32::NAN; qkv.len()];
+        backward(&shape, &qkv, &norms, &weights, &mut gradient, &mut scratch);
+        let value = |at: usize, by: f64| {
+            let mut moved = exact.clone();
+            moved[at] += by;
+            plain(&shape, &moved).iter().zip(&weights).map(|(o, w)| o * f64::from(*w)).sum::<f64>()
+        };
+        for at in (0..qkv.len()).step_by(7) {
+            let slope = (value(at, 1e-4) - value(at, -1e-4)) / 2e-4;
+            let ours = f64::from(gradient[at]);
+            assert!((slope - ours).abs() < 1e-4 * slope.abs().max(1.0), "{at}: {slope} and {ours}");
+        }
+    }
+}

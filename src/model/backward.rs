@@ -8,6 +8,7 @@ use super::kernel::gemm::{Into, Panels, gemm_tn, pack_strips, strips_len};
 use super::kernel::norm::rms_norm_backward;
 use super::kernel::rope::rotate;
 use crate::recipe::ModelShape;
+use crate::recipe::train::Precision;
 use std::ops::Range;
 
 /// Buffers of one lane.
@@ -19,6 +20,7 @@ pub struct Buffers {
     d_qkv: Vec<f32>,
     raw: Vec<f32>,
     row: Vec<f32>,
+    rounded: Vec<f32>,
     pub products: ProductBuffers,
 }
 
@@ -44,6 +46,17 @@ impl ProductBuffers {
     }
 }
 
+/// A gradient as products read it; the residual stream's own stays f32.
+fn operand<'a>(weights: &Weights, values: &'a [f32], rounded: &'a mut Vec<f32>) -> &'a [f32] {
+    if weights.precision == Precision::F32 {
+        return values;
+    }
+    rounded.clear();
+    rounded.extend_from_slice(values);
+    weights.round(rounded);
+    rounded
+}
+
 /// Adds to `grads` (in the layout of the weights) the gradient of the pass in `tape`, given that by `tape.normed`.
 ///
 /// Overwrites parts of the tape.
@@ -61,7 +74,7 @@ pub fn backward(
 ) {
     let (n, d, ffn, q_width, kv_width) = (ids.len(), shape.hidden, shape.ffn, shape.q_width(), shape.kv_width());
     let (width, heads, keys) = (qkv_width(shape), shape.heads, q_width..q_width + kv_width);
-    let Buffers { dx, d_normed, d_wide, d_qkv, raw, row, products } = buffers;
+    let Buffers { dx, d_normed, d_wide, d_qkv, raw, row, rounded, products } = buffers;
     let Tape { layers, x, inverse, positions, scratch, .. } = tape;
     size(row, d.max(shape.head_dim));
     size(dx, n * d).fill(0.0);
@@ -71,13 +84,17 @@ pub fn backward(
         let (at, packed) = (&weights.layout.layers[index], &packed[index]);
         // Feed-forward: x + down(swiglu(gate(norm x), up(norm x))).
         products.input(&layer.activated, ffn);
-        products.add_gradient(dx, d, 0..d, &mut grads[at.down.clone()]);
-        linear(dx, &packed.down, size(d_wide, n * ffn), Into::Replace);
+        let dy = operand(weights, dx, rounded);
+        products.add_gradient(dy, d, 0..d, &mut grads[at.down.clone()]);
+        linear(dy, &packed.down, size(d_wide, n * ffn), Into::Replace);
+        weights.round(d_wide);
         swiglu_backward(&mut layer.gate_up, ffn, d_wide);
+        weights.round(&mut layer.gate_up);
         products.input(&layer.normed2, d);
         products.add_gradient(&layer.gate_up, 2 * ffn, 0..ffn, &mut grads[at.gate.clone()]);
         products.add_gradient(&layer.gate_up, 2 * ffn, ffn..2 * ffn, &mut grads[at.up.clone()]);
         linear(&layer.gate_up, &packed.gate_up, size(d_normed, n * d), Into::Replace);
+        weights.round(d_normed);
         let norm = &at.norm2;
         rms_norm_backward(
             &layer.middle,
@@ -90,8 +107,10 @@ pub fn backward(
         );
         // Attention: x + o(attend(q, k, v)).
         products.input(&layer.attended, q_width);
-        products.add_gradient(dx, d, 0..d, &mut grads[at.o.clone()]);
-        linear(dx, &packed.o, size(d_wide, n * q_width), Into::Replace);
+        let dy = operand(weights, dx, rounded);
+        products.add_gradient(dy, d, 0..d, &mut grads[at.o.clone()]);
+        linear(dy, &packed.o, size(d_wide, n * q_width), Into::Replace);
+        weights.round(d_wide);
         size(d_qkv, n * width);
         for (start, end) in starts.windows(2).map(|pair| (pair[0], pair[1])) {
             let (wide, narrow) = (start * width..end * width, start * q_width..end * q_width);
@@ -105,6 +124,7 @@ pub fn backward(
                 scratch,
             );
         }
+        weights.round(d_qkv);
         let longest = positions.iter().max().map_or(0, |last| last + 1);
         rotate(d_qkv, width, heads + shape.kv_heads, positions, weights.rotation(longest), -1.0);
         if let Some([q, k]) = &at.qk_norms {
@@ -122,6 +142,7 @@ pub fn backward(
                 }
             }
         }
+        weights.round(d_qkv);
         let parts = [0..q_width, keys.clone(), q_width + kv_width..width];
         if let Some(biases) = &at.biases {
             for (bias, part) in biases.iter().zip(&parts) {
@@ -133,6 +154,7 @@ pub fn backward(
             products.add_gradient(d_qkv, width, part, &mut grads[weight.clone()]);
         }
         linear(d_qkv, &packed.qkv, size(d_normed, n * d), Into::Replace);
+        weights.round(d_normed);
         let norm = &at.norm1;
         rms_norm_backward(&layer.x, weights.get(norm), &layer.inverse1, d_normed, dx, &mut grads[norm.clone()], row);
     }

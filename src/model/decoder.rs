@@ -2,13 +2,15 @@
 
 use super::backward::{self, backward};
 use super::forward::{Tape, forward, linear, size};
-use super::kernel::elementwise::add;
+use super::kernel::elementwise::{add, round_bf16};
 use super::kernel::gemm::{Into, Panels};
 use super::kernel::head::{head_backward, score};
 use super::kernel::rope::Rotation;
 use super::layout::{self, Layout};
 use super::{ModelError, Params};
+use crate::recipe::train::Precision;
 use crate::recipe::{ModelShape, Seed};
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -60,6 +62,7 @@ pub struct Weights {
     backward: OnceLock<BackwardWeights>,
     rotations: [OnceLock<Rotation>; 12],
     shape: ModelShape,
+    pub precision: Precision,
 }
 
 /// Weights of one layer as `x·Wᵀ` reads them; projections of the same input are one matrix.
@@ -105,10 +108,17 @@ impl Weights {
         })
     }
 
+    /// Rounds what a product reads or has made, if the decoder computes in bf16.
+    pub fn round(&self, values: &mut [f32]) {
+        if self.precision == Precision::Bf16 {
+            round_bf16(values);
+        }
+    }
+
     /// Brings the packed forms up to date.
     fn pack(&mut self) {
         let (d, q, ffn) = (self.shape.hidden, self.shape.q_width(), self.shape.ffn);
-        let flat = self.params.flat();
+        let flat = operands(&self.params, self.precision);
         let at = |range: &Range<usize>| &flat[range.clone()];
         for (packed, layer) in self.packed.iter_mut().zip(&self.layout.layers) {
             packed.qkv.pack_transposed(&[at(&layer.q), at(&layer.k), at(&layer.v)], d);
@@ -125,14 +135,28 @@ impl Weights {
 
     fn pack_backward(&self, to: &mut BackwardWeights) {
         let (d, q, ffn) = (self.shape.hidden, self.shape.q_width(), self.shape.ffn);
+        let flat = operands(&self.params, self.precision);
+        let at = |range: &Range<usize>| &flat[range.clone()];
         to.layers.resize_with(self.layout.layers.len(), BackwardLayer::default);
         for (packed, layer) in to.layers.iter_mut().zip(&self.layout.layers) {
-            packed.qkv.pack(&[self.get(&layer.q), self.get(&layer.k), self.get(&layer.v)], d);
-            packed.o.pack(&[self.get(&layer.o)], q);
-            packed.gate_up.pack(&[self.get(&layer.gate), self.get(&layer.up)], d);
-            packed.down.pack(&[self.get(&layer.down)], ffn);
+            packed.qkv.pack(&[at(&layer.q), at(&layer.k), at(&layer.v)], d);
+            packed.o.pack(&[at(&layer.o)], q);
+            packed.gate_up.pack(&[at(&layer.gate), at(&layer.up)], d);
+            packed.down.pack(&[at(&layer.down)], ffn);
         }
-        to.head.pack(&[self.get(&self.layout.head)], d);
+        to.head.pack(&[at(&self.layout.head)], d);
+    }
+}
+
+/// All parameters, as products read them.
+fn operands(params: &Params, precision: Precision) -> Cow<'_, [f32]> {
+    match precision {
+        Precision::F32 => Cow::Borrowed(params.flat()),
+        Precision::Bf16 => {
+            let mut rounded = params.flat().to_vec();
+            round_bf16(&mut rounded);
+            Cow::Owned(rounded)
+        }
     }
 }
 
@@ -201,7 +225,9 @@ impl Decoder {
         let layout = Layout::new(&shape, &params)?;
         let packed = (0..shape.layers).map(|_| PackedLayer::default()).collect();
         let (head, backward, rotations) = (Panels::default(), OnceLock::new(), Default::default());
-        let mut weights = Weights { params, layout, packed, head, backward, rotations, shape: shape.clone() };
+        let precision = Precision::F32;
+        let mut weights =
+            Weights { params, layout, packed, head, backward, rotations, shape: shape.clone(), precision };
         weights.pack();
         Ok(Decoder { shape, weights, lanes: Mutex::default() })
     }
@@ -236,6 +262,18 @@ impl Decoder {
         &self.shape
     }
 
+    /// What products compute in from now on; parameters stay f32. A new decoder computes in f32.
+    ///
+    /// In bf16 the inputs and the output of every product are rounded to bf16, and so are their gradients; sums, norms,
+    /// softmax, the residual stream and the gradients of parameters are f32, as under PyTorch's autocast. It shows what
+    /// bf16 does to a run. It is not faster here: the arithmetic stays f32.
+    pub fn set_precision(&mut self, precision: Precision) {
+        if self.weights.precision != precision {
+            self.weights.precision = precision;
+            self.weights.pack();
+        }
+    }
+
     pub fn params(&self) -> &Params {
         &self.weights.params
     }
@@ -259,7 +297,8 @@ impl Decoder {
             let local: Vec<usize> = chunk.starts.iter().map(|start| start - chunk.tokens.start).collect();
             forward(&self.shape, &self.weights, &ids[chunk.tokens.clone()], &local, &mut lane.tape);
             let out = chunk.tokens.start * self.shape.vocab..chunk.tokens.end * self.shape.vocab;
-            linear(&lane.tape.normed, &self.weights.head, &mut logits[out], Into::Replace);
+            linear(&lane.tape.normed, &self.weights.head, &mut logits[out.clone()], Into::Replace);
+            self.weights.round(&mut logits[out]);
             self.give_back(lane);
         }
         logits
@@ -347,6 +386,7 @@ impl Decoder {
             hidden.clear();
             rows.iter().for_each(|row| hidden.extend_from_slice(&tape.normed[row * d..(row + 1) * d]));
             linear(hidden, &weights.head, size(logits, rows.len() * vocab), Into::Replace);
+            weights.round(logits);
             totals.clear();
             for (row, logits) in rows.iter().zip(logits.chunks_exact_mut(vocab)) {
                 let total;
@@ -376,9 +416,11 @@ impl Decoder {
             }
             reached = true;
             buffers.products.input(&hidden[..used * d], d);
-            let d_logits = &logits[..used * vocab];
+            let d_logits = &mut logits[..used * vocab];
+            weights.round(d_logits);
             buffers.products.add_gradient(d_logits, vocab, 0..vocab, &mut grads[weights.layout.head.clone()]);
             linear(d_logits, &weights.backward().head, size(d_hidden, used * d), Into::Replace);
+            weights.round(d_hidden);
             for (row, d_hidden) in rows.iter().zip(d_hidden.chunks_exact(d)) {
                 d_final[row * d..(row + 1) * d].copy_from_slice(d_hidden);
             }

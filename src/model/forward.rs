@@ -3,11 +3,13 @@
 
 use super::attention::{self, RowNorm, qkv_width};
 use super::decoder::Weights;
-use super::kernel::elementwise::swiglu;
+use super::kernel::elementwise::{add, swiglu};
 use super::kernel::gemm::{Into, Panels, gemm};
 use super::kernel::norm::rms_norm;
 use super::kernel::rope::rotate;
 use crate::recipe::ModelShape;
+use crate::recipe::train::Precision;
+use std::ops::Range;
 
 /// What one layer computed, `[N, …]` each.
 #[derive(Debug, Default)]
@@ -50,6 +52,8 @@ pub struct Tape {
     /// Position of each token in its segment.
     pub positions: Vec<usize>,
     pub scratch: attention::Scratch,
+    /// A product on its way to the residual stream (bf16 only).
+    pub spare: Vec<f32>,
 }
 
 /// Sets a buffer's length without caring what is in it.
@@ -66,6 +70,17 @@ fn copy(from: &[f32], to: &mut Vec<f32>) {
 /// `out = x·Wᵀ`, or `out += x·Wᵀ`, for packed weights.
 pub fn linear(x: &[f32], weight: &Panels, out: &mut [f32], into: Into) {
     gemm(x, weight.k, out.len() / weight.n, weight.k, &weight.data, weight.k, weight.n, out, weight.n, into);
+}
+
+/// Adds `x·Wᵀ` to the residual stream.
+pub fn residual(weights: &Weights, x: &[f32], weight: &Panels, stream: &mut [f32], spare: &mut Vec<f32>) {
+    if weights.precision == Precision::F32 {
+        return linear(x, weight, stream, Into::Add);
+    }
+    let product = size(spare, stream.len());
+    linear(x, weight, product, Into::Replace);
+    weights.round(product);
+    add(stream, product);
 }
 
 /// Rows of the embedding table.
@@ -100,6 +115,7 @@ pub fn project(
         }
     };
     linear(normed, &weights.packed[layer].qkv, qkv, into);
+    weights.round(qkv);
     if let Some([q, k]) = &at.qk_norms {
         copy(qkv, &mut out.raw);
         size(&mut out.q_inverse, n * shape.heads);
@@ -114,9 +130,11 @@ pub fn project(
     }
     let longest = positions.iter().max().map_or(0, |last| last + 1);
     rotate(qkv, width, shape.heads + shape.kv_heads, positions, weights.rotation(longest), 1.0);
+    weights.round(qkv);
 }
 
 /// Adds the feed-forward of normed rows to the residual stream.
+#[allow(clippy::too_many_arguments)]
 pub fn feed_forward(
     shape: &ModelShape,
     weights: &Weights,
@@ -125,11 +143,20 @@ pub fn feed_forward(
     gate_up: &mut Vec<f32>,
     activated: &mut Vec<f32>,
     x: &mut [f32],
+    spare: &mut Vec<f32>,
 ) {
     let n = normed.len() / shape.hidden;
     linear(normed, &weights.packed[layer].gate_up, size(gate_up, n * 2 * shape.ffn), Into::Replace);
+    weights.round(gate_up);
     swiglu(gate_up, shape.ffn, size(activated, n * shape.ffn));
-    linear(activated, &weights.packed[layer].down, x, Into::Add);
+    weights.round(activated);
+    residual(weights, activated, &weights.packed[layer].down, x, spare);
+}
+
+/// The norm of rows, as the products that follow read it.
+pub fn norm(weights: &Weights, gain: &Range<usize>, eps: f32, x: &[f32], y: &mut [f32], inverse: &mut [f32]) {
+    rms_norm(x, weights.get(gain), eps, y, inverse);
+    weights.round(y);
 }
 
 /// Runs the decoder on `ids` cut at `starts`; `tape.normed` holds the final hidden states.
@@ -140,12 +167,12 @@ pub fn forward(shape: &ModelShape, weights: &Weights, ids: &[u32], starts: &[usi
     tape.positions.extend(starts.windows(2).flat_map(|pair| 0..pair[1] - pair[0]));
     tape.layers.resize_with(shape.layers, LayerTape::default);
     embed(shape, weights, ids.iter().copied(), size(&mut tape.x, n * d));
-    let Tape { layers, x, inverse, normed, positions, scratch } = tape;
+    let Tape { layers, x, inverse, normed, positions, scratch, spare } = tape;
     for (index, layer) in layers.iter_mut().enumerate() {
         let at = &weights.layout.layers[index];
         copy(x, &mut layer.x);
         size(&mut layer.inverse1, n);
-        rms_norm(x, weights.get(&at.norm1), eps, size(&mut layer.normed1, n * d), &mut layer.inverse1);
+        norm(weights, &at.norm1, eps, x, size(&mut layer.normed1, n * d), &mut layer.inverse1);
         project(shape, weights, index, &layer.normed1, positions, &mut layer.heads);
         layer.row_norms.resize(n * shape.heads, RowNorm::default());
         size(&mut layer.attended, n * q_width);
@@ -155,12 +182,13 @@ pub fn forward(shape: &ModelShape, weights: &Weights, ids: &[u32], starts: &[usi
             let norms = &mut layer.row_norms[start * shape.heads..end * shape.heads];
             attention::forward(shape, qkv, attended, norms, scratch);
         }
-        linear(&layer.attended, &weights.packed[index].o, x, Into::Add);
+        weights.round(&mut layer.attended);
+        residual(weights, &layer.attended, &weights.packed[index].o, x, spare);
         copy(x, &mut layer.middle);
         size(&mut layer.inverse2, n);
-        rms_norm(x, weights.get(&at.norm2), eps, size(&mut layer.normed2, n * d), &mut layer.inverse2);
-        feed_forward(shape, weights, index, &layer.normed2, &mut layer.gate_up, &mut layer.activated, x);
+        norm(weights, &at.norm2, eps, x, size(&mut layer.normed2, n * d), &mut layer.inverse2);
+        feed_forward(shape, weights, index, &layer.normed2, &mut layer.gate_up, &mut layer.activated, x, spare);
     }
     size(inverse, n);
-    rms_norm(x, weights.get(&weights.layout.norm), eps, size(normed, n * d), inverse);
+    norm(weights, &weights.layout.norm, eps, x, size(normed, n * d), inverse);
 }

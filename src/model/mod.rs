@@ -14,8 +14,8 @@
 //!
 //! Batches have no padding: tokens lie in a row, cut into segments at which positions and attention start anew.
 //!
-//! Absent on purpose: dropout, sliding windows, half-precision arithmetic (this CPU gains nothing from it; weights are
-//! read from bf16 and f16), and any way to write a layer outside this module.
+//! Absent on purpose: dropout, sliding windows, half-precision *arithmetic* (bf16 rounds what products read and write, see
+//! [`Decoder::set_precision`]; weights are read from bf16 and f16), and any way to write a layer outside this module.
 
 mod attention;
 mod backward;

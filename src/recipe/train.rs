@@ -79,7 +79,7 @@ pub enum Boundary {
 pub enum Precision {
     #[default]
     F32,
-    /// bf16 weights and activations, f32 master weights and moments.
+    /// bf16 weights, activations and their gradients in every matrix product; f32 sums, master weights and moments.
     Bf16,
 }
 

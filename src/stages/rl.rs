@@ -56,15 +56,21 @@ pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageEr
         }
         fault::point("mid-rl-step");
         let prompts = pool.of_step(recipe, step);
+        let timing;
         let metrics = match trainer.step(&prompts, &tokenizer, context.threads()) {
-            Ok((metrics, _)) => metrics,
+            Ok((metrics, seconds)) => {
+                let (sample, verify, update) = (seconds.sample, seconds.judge, seconds.update);
+                context.phases(step + 1, &[("sample", sample), ("verify", verify), ("update", update)]);
+                timing = format!("sample {sample:.2} s, verify {verify:.2} s, update {update:.2} s");
+                metrics
+            }
             Err(RlError::Diverged { step, loss, .. }) => break Outcome::Diverged { step, loss },
             Err(error) => return Err(error.into()),
         };
         for (metric, value) in metrics.rows() {
             curve.push("", metric, step + 1, value);
         }
-        context.progress(step + 1, total, &format!("reward {:.2}", metrics.reward));
+        context.progress(step + 1, total, &format!("reward {:.2}; {timing}", metrics.reward));
     };
     if too_long > 0 {
         curve.push("", "prompts_left_out", total, too_long as f64);

@@ -11,17 +11,12 @@ use super::snapshot::{self, SnapshotError};
 use super::{OptimizerState, clip};
 use crate::data::Mix;
 use crate::model::{Batch, Decoder, Params};
-use crate::recipe::train::Precision;
 use crate::recipe::{Schedule, TrainRecipe};
 use std::path::{Path, PathBuf};
 
 /// A recipe that these weights, these corpora or this engine can't serve.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TrainError {
-    #[error(
-        "failed to start training: the CPU engine computes in f32, and the recipe asks for bf16; set `precision: f32`"
-    )]
-    Precision,
     #[error(
         "failed to start training: the corpora have {corpora} token ids and the model has {model}; use one tokenizer"
     )]
@@ -66,10 +61,8 @@ pub struct Trainer {
 
 impl Trainer {
     /// A phase at its start. The optimizer begins afresh, whatever made the decoder.
-    pub fn new(recipe: &TrainRecipe, decoder: Decoder, mix: Mix) -> Result<Trainer, TrainError> {
-        if recipe.precision == Precision::Bf16 {
-            return Err(TrainError::Precision);
-        }
+    pub fn new(recipe: &TrainRecipe, mut decoder: Decoder, mix: Mix) -> Result<Trainer, TrainError> {
+        decoder.set_precision(recipe.precision);
         let (corpora, model) = (mix.vocab(), decoder.shape().vocab);
         if corpora > model {
             return Err(TrainError::Vocabulary { corpora, model });

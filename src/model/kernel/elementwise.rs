@@ -27,6 +27,16 @@ vectorised! {
         }
     }
 
+    /// Rounds to the nearest bf16, ties to even; NaN stays NaN.
+    pub fn round_bf16(values: &mut [f32]) {
+        for value in values.iter_mut() {
+            let bits = value.to_bits();
+            let even = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000;
+            let quiet = bits & 0xffff_0000 | 0x0040_0000;
+            *value = f32::from_bits(if value.is_nan() { quiet } else { even });
+        }
+    }
+
     /// `to += from`.
     pub fn add(to: &mut [f32], from: &[f32]) {
         for (to, from) in to.iter_mut().zip(from) {
@@ -47,6 +57,18 @@ vectorised! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_rounded_to_bf16_as_the_half_crate_rounds_them() {
+        let special = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN_POSITIVE, 1e-42, f32::NAN];
+        let numbers: Vec<f32> = (0..200_000u32).map(|i| f32::from_bits(i * 21_379)).chain(special).collect();
+        let mut rounded = numbers.clone();
+        round_bf16(&mut rounded);
+        for (number, rounded) in numbers.iter().zip(rounded) {
+            let expected = half::bf16::from_f32(*number).to_f32();
+            assert!(rounded.to_bits() == expected.to_bits() || (rounded.is_nan() && expected.is_nan()), "{number}");
+        }
+    }
 
     #[test]
     fn the_gradient_of_swiglu_is_the_difference_quotient() {

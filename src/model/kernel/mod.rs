@@ -53,18 +53,24 @@ pub enum Form {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub fn form() -> Form {
+    static FORM: std::sync::OnceLock<Form> = std::sync::OnceLock::new();
+    let form = *FORM.get_or_init(detect);
+    match WIDEST.load(std::sync::atomic::Ordering::Relaxed) {
+        0 => Form::Portable,
+        1 if form == Form::Avx512 => Form::Avx2,
+        _ => form,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Form {
     use std::arch::is_x86_feature_detected as has;
-    let form = if !(has!("avx2") && has!("fma")) {
+    if !(has!("avx2") && has!("fma")) {
         Form::Portable
     } else if has!("avx512f") && has!("avx512vl") && has!("avx512bw") && has!("avx512dq") {
         Form::Avx512
     } else {
         Form::Avx2
-    };
-    match WIDEST.load(std::sync::atomic::Ordering::Relaxed) {
-        0 => Form::Portable,
-        1 if form == Form::Avx512 => Form::Avx2,
-        _ => form,
     }
 }
 

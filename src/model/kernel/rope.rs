@@ -86,4 +86,25 @@ mod tests {
         rotate(&mut rows, 24, 2, &[0, 5], &rotation, -1.0);
         assert!(rows.iter().zip(&before).all(|(a, b)| (a - b).abs() < 1e-5));
     }
+    #[test]
+    fn gradients_go_back_the_way_the_rotation_came() {
+        let rotation = Rotation { half: 2, cos: vec![0.8, -0.28], sin: vec![0.6, 0.96] };
+        let (row, weights) = ([0.3, -1.2, 0.7, 2.0], [1.0, 0.5, -2.0, 0.25]);
+        let value = |row: [f32; 4]| {
+            let mut turned = row;
+            rotate(&mut turned, 4, 1, &[0], &rotation, 1.0);
+            turned.iter().zip(&weights).map(|(y, w)| y * w).sum::<f32>()
+        };
+        let mut gradient = weights;
+        rotate(&mut gradient, 4, 1, &[0], &rotation, -1.0);
+        for at in 0..4 {
+            let nudge = |by: f32| {
+                let mut row = row;
+                row[at] += by;
+                value(row)
+            };
+            let slope = (nudge(0.5) - nudge(-0.5)) / 1.0;
+            assert!((slope - gradient[at]).abs() < 1e-5, "{at}: {slope} and {}", gradient[at]);
+        }
+    }
 }
