@@ -35,6 +35,7 @@ fn points(kind: Kind) -> Vec<&'static str> {
             "mid-rl-step:2",
         ],
         Kind::Eval => &["mid-eval:1", "mid-rollout:5"],
+        Kind::Contamination => &[],
     };
     let store = ["after-temp-write", "before-rename", "after-rename", "before-record"];
     own.iter().copied().chain(store).collect()
