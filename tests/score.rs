@@ -78,7 +78,7 @@ fn hostile_pairs_get_a_verdict_in_no_time() {
     let started = std::time::Instant::now();
     let mut input = String::new();
     for (k, text) in hostile.iter().enumerate() {
-        for (gold, response) in [("1", text.as_str()), (text, "1"), (text, text)] {
+        for (gold, response) in [("77", text.as_str()), (text, "77"), (text, text)] {
             input += &serde_json::json!({"id": k, "gold": gold, "response": response}).to_string();
             input.push('\n');
         }

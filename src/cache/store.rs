@@ -5,7 +5,7 @@ use super::lease::Lease;
 use super::probe;
 use super::record::{Ending, FORMAT, FileRecord, Label, Provenance, Record};
 use crate::fault;
-use crate::recipe::{Fingerprint, Key};
+use crate::recipe::{Fingerprint, Key, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub const RECORD: &str = "record.json";
 pub const FINGERPRINT: &str = "fingerprint.json";
-const KINDS: [&str; 6] = ["corpus", "checkpoint", "pretrain", "midtrain", "rl", "eval"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
@@ -135,7 +134,7 @@ impl Store {
 
     /// The directory of an entry, finished or not.
     fn find(&self, key: &Key) -> Option<PathBuf> {
-        KINDS.iter().map(|kind| self.object(kind, key)).find(|dir| dir.is_dir())
+        Kind::ALL.iter().map(|kind| self.object(kind.name(), key)).find(|dir| dir.is_dir())
     }
 
     /// Keys of all entries, finished or not, from one look at the directory.

@@ -6,7 +6,8 @@ use super::responses::{Response, Responses};
 use super::tally::{Scored, Shares, Spread};
 use crate::recipe::Key;
 use crate::task::{Ending, Grader, Judgement, Problem, Verdict};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// A judged response.
@@ -47,8 +48,10 @@ pub struct Numbers {
     /// Standard error of the accuracy over items.
     pub stderr: Option<f64>,
     /// Unbiased pass@k by k, from the samples; without samples pass@1 of the greedy responses.
+    #[serde(deserialize_with = "by_number")]
     pub pass_at_k: BTreeMap<usize, f64>,
     /// Share of items whose most frequent answer among k samples is right; equal answers vote together.
+    #[serde(deserialize_with = "by_number")]
     pub maj_at_k: BTreeMap<usize, f64>,
     /// Mean tokens of the correct greedy responses (the paper's response length).
     pub response_length: Option<f64>,
@@ -59,6 +62,12 @@ pub struct Numbers {
     /// The same of all samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampled: Option<Spread>,
+}
+
+/// A map by numbers, whose keys are text in JSON. Said by hand, since `#[serde(flatten)]` around it leaves them text.
+fn by_number<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<usize, f64>, D::Error> {
+    let text: BTreeMap<String, f64> = Deserialize::deserialize(from)?;
+    text.into_iter().map(|(k, value)| Ok((k.parse().map_err(D::Error::custom)?, value))).collect()
 }
 
 /// The records of all items, in their order.

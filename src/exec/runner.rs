@@ -362,7 +362,14 @@ impl Run<'_> {
             State::Settled if absent => Fate::Unneeded,
             State::Settled | State::Diverged => match self.setup.store.open(&self.prepared.graph.nodes[node].key) {
                 Ok(artifact) => Fate::Made(Box::new(artifact)),
-                Err(error) => Fate::Failed(error.to_string()),
+                Err(error) => {
+                    let failure = (self.prepared.name(node), error.to_string());
+                    let failed = &mut self.board().summary.failed;
+                    if !failed.contains(&failure) {
+                        failed.push(failure);
+                    }
+                    Fate::Failed(error.to_string())
+                }
             },
             State::Failed(message) => Fate::Failed(message),
             State::NotRun(because) => Fate::NotRun(because),

@@ -81,7 +81,15 @@ impl Writer {
             trials.iter().flat_map(|trial| trial.stages.iter().map(|stage| stage.key)).collect();
         let mut contamination = contamination(dir);
         contamination.retain(|key, _| planned.contains(key));
-        Ok(Writer { dir: dir.to_path_buf(), rows, unseen, imported, contamination, written: None, took: Duration::ZERO })
+        Ok(Writer {
+            dir: dir.to_path_buf(),
+            rows,
+            unseen,
+            imported,
+            contamination,
+            written: None,
+            took: Duration::ZERO,
+        })
     }
 
     /// Sets the rows of a trial of the full plan. Says so if the files held other rows for the same artifacts.

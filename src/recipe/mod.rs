@@ -80,6 +80,10 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind there is.
+    pub const ALL: [Kind; 7] =
+        [Kind::Corpus, Kind::Checkpoint, Kind::Pretrain, Kind::Midtrain, Kind::Rl, Kind::Eval, Kind::Contamination];
+
     /// The name used in plans, records and directories of the store.
     pub fn name(self) -> &'static str {
         match self {
@@ -145,9 +149,7 @@ impl Recipe {
     /// The recipe that a hashed text describes; none if it is of another version of this program.
     pub fn from_fingerprint(fingerprint: &Fingerprint) -> Option<Recipe> {
         let (name, value) = (fingerprint.kind.as_str(), fingerprint.recipe.clone());
-        let kinds =
-            [Kind::Corpus, Kind::Checkpoint, Kind::Pretrain, Kind::Midtrain, Kind::Rl, Kind::Eval, Kind::Contamination];
-        match kinds.into_iter().find(|kind| kind.name() == name)? {
+        match Kind::ALL.into_iter().find(|kind| kind.name() == name)? {
             Kind::Corpus => serde_json::from_value(value).map(Recipe::Corpus).ok(),
             Kind::Checkpoint => serde_json::from_value(value).map(Recipe::Checkpoint).ok(),
             Kind::Pretrain | Kind::Midtrain => serde_json::from_value(value).map(Recipe::Train).ok(),

@@ -42,7 +42,7 @@ fn nothing_from_a_file_is_markup_in_a_report() {
     let text = text.replacen("llama: { family", &format!("llama: {{ label: '{SCRIPT}', family"), 1);
     let claim = format!(
         "claims:\n  - claim: c\n    statement: '{SCRIPT}'\n    metric: rl.accuracy/all\n    a: {{ family: qwen }}\n    \
-         b: {{ family: llama }}\n    direction: greater\n    smallest_effect: 0.1\n    paper: {{ source: '{IMAGE}', finding: '{SCRIPT}' }}\n"
+         b: {{ family: llama }}\n    direction: greater\n    smallest_effect: 0.1\n    paper: {{ source: '{IMAGE}', verdict: '{SCRIPT}' }}\n"
     );
     place.write("bytes.yaml", &(text + &claim));
     let lab = include_str!("../selftest/lab.yaml").replacen("label: one change", &format!("label: '{SCRIPT}'"), 1);

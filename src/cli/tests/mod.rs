@@ -60,7 +60,8 @@ impl Place {
         let root = self.path().join(folder);
         let files = walkdir::WalkDir::new(&root).into_iter().filter_map(Result::ok);
         let files = files.filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path());
-        let files = files.filter(|path| !path.ends_with("record.json") && !path.ends_with("timing.jsonl"));
+        let clocks = ["record.json", "timing.jsonl", "phases.jsonl"];
+        let files = files.filter(|path| !clocks.iter().any(|name| path.ends_with(name)));
         let name = |path: &Path| path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
         files.map(|path| (name(&path), fs::read(&path).unwrap())).collect()
     }

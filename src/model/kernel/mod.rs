@@ -28,9 +28,10 @@ macro_rules! vectorised {
                 fn avx512($($arg: $kind),*) $(-> $out)? {
                     body($($arg),*)
                 }
-                // SAFETY: the features were just found to be present.
                 match $crate::model::kernel::form() {
+                    // SAFETY: `form` found the features of AVX-512 that the function is compiled for.
                     $crate::model::kernel::Form::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: `form` found AVX2 and FMA.
                     $crate::model::kernel::Form::Avx2 => return unsafe { avx2($($arg),*) },
                     $crate::model::kernel::Form::Portable => {}
                 }

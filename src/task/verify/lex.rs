@@ -297,8 +297,10 @@ impl<'a> Lexer<'a> {
                 return Some((thin + 2 + spaces(thin + 2), false));
             }
         }
-        let plain = self.grouping && (rest.starts_with(b",") || rest.starts_with(b" "));
-        plain.then_some((1, true))
+        if self.grouping && rest.get(comma) == Some(&b',') {
+            return Some((comma + 1 + spaces(comma + 1), true));
+        }
+        (self.grouping && rest.starts_with(b" ")).then_some((1, true))
     }
 
     /// The end of an exponent such as `e33`, `e-5` or `e - 5` at `from`, and whether it has a sign. It is written to
@@ -329,7 +331,7 @@ impl<'a> Lexer<'a> {
         let first = self.digits(start);
         let mut end = start + first;
         let mut groups: Vec<(usize, usize)> = vec![(start, end)];
-        let mut guess = false;
+        let (mut guess, mut spaced) = (false, false);
         // Digits, a comma and this numeral: already a list, so no separators are guessed in the rest of it.
         let in_run = matches!(self.tokens.as_slice(), [.., num, comma] if num.kind == Kind::Num && comma.is(","))
             && !self.gap
@@ -342,14 +344,15 @@ impl<'a> Lexer<'a> {
                     break;
                 }
                 guess |= plain;
+                spaced |= plain && len > 1;
                 groups.push((end + len, end + len + 3));
                 end += len + 3;
             }
             let bytes = self.src.as_bytes();
-            // Nobody writes a list as `276,000`.
+            // Nobody writes a list as `276,000`, however it is spaced. Without such zeros a space makes it a list.
             guess &= groups[1..].iter().all(|&(from, _)| bytes[from] != b'0');
             let list_goes_on = bytes.get(end) == Some(&b',') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
-            if guess && (in_run || list_goes_on) {
+            if guess && (in_run || list_goes_on || spaced) {
                 groups.truncate(1);
                 end = start + first;
                 guess = false;
