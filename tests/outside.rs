@@ -225,7 +225,7 @@ fn ones_own_model_text_and_questions_go_through_every_stage() {
         .filter(|stage| stage["status"] == "run")
         .map(|stage| stage["kind"].as_str().unwrap())
         .collect();
-    assert_eq!(to_run, ["corpus", "midtrain", "eval", "rl"]);
+    assert_eq!(to_run, ["corpus", "contamination", "midtrain", "eval", "rl"]);
 }
 
 #[test]

@@ -134,7 +134,11 @@ impl HfTokenizer {
     /// From the bytes of a `tokenizer.json`; `place` names it in errors.
     pub fn new(place: &str, json: &[u8], specials: &SpecialTokens) -> Result<HfTokenizer, HfTokenizerError> {
         let invalid = |reason: String| HfTokenizerError::Invalid { place: place.to_string(), reason };
-        let mut inner = Tokenizer::from_bytes(json).map_err(|error| invalid(error.to_string()))?;
+        // The crate unwraps what it cannot read of a decoder; text that is no JSON at all is said first.
+        serde_json::from_slice::<serde::de::IgnoredAny>(json).map_err(|error| invalid(error.to_string()))?;
+        let mut inner = std::panic::catch_unwind(|| Tokenizer::from_bytes(json))
+            .map_err(|_| invalid("a part of it is not what its kind says".to_string()))?
+            .map_err(|error| invalid(error.to_string()))?;
         // Rows are packed and cut elsewhere; what the file says about it is for other uses.
         inner.with_truncation(None).map_err(|error| invalid(error.to_string()))?;
         inner.with_padding(None);
