@@ -192,7 +192,7 @@ pub fn limits(lab: &Lab, results: &Results) -> String {
         .families
         .values()
         .filter_map(|family| match family {
-            Family::Pretrain(pretrain) => Some(pretrain.shape.parameters() as u64),
+            Family::Pretrain(pretrain) => Some(pretrain.shape.parameters()),
             Family::Checkpoint(_) => None,
         })
         .collect();

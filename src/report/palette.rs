@@ -83,10 +83,9 @@ pub fn looks(arms: &[ArmInput]) -> Vec<Look> {
     let groups = facet::groups(arms);
     match facet::split(arms) {
         Split::Whole => {
-            let mut next = 0;
-            for (_, look) in arms.iter().zip(&mut looks).filter(|(arm, _)| !arm.baseline) {
+            let coloured = arms.iter().zip(&mut looks).filter(|(arm, _)| !arm.baseline);
+            for (next, (_, look)) in coloured.enumerate() {
                 *look = Look { color: wheel(next), dash: DASHES[next / WHEEL.len() % DASHES.len()] };
-                next += 1;
             }
         }
         Split::Stem => {

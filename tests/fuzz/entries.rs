@@ -16,8 +16,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Hands bytes to one reader.
+pub type Entry = fn(&[u8]);
+
 /// Name and function.
-pub const ENTRIES: [(&str, fn(&[u8])); 12] = [
+pub const ENTRIES: [(&str, Entry); 12] = [
     ("experiment", experiment),
     ("lab", lab),
     ("wandb", wandb),
@@ -121,10 +124,10 @@ pub fn gguf(data: &[u8]) {
 
 pub fn tokenizer(data: &[u8]) {
     let specials = SpecialTokens { eos_id: Some(0), ..SpecialTokens::default() };
-    if let Ok(tokenizer) = HfTokenizer::new("fuzz", data, &specials) {
-        if let Ok(ids) = tokenizer.encode("Two and 2 are\n4, naïve <|end|>") {
-            let _ = tokenizer.decode(&ids);
-        }
+    if let Ok(tokenizer) = HfTokenizer::new("fuzz", data, &specials)
+        && let Ok(ids) = tokenizer.encode("Two and 2 are\n4, naïve <|end|>")
+    {
+        let _ = tokenizer.decode(&ids);
     }
 }
 
