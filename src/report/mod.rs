@@ -29,6 +29,8 @@ pub mod mixture;
 pub mod overview;
 pub mod palette;
 pub mod panels;
+#[cfg(any(test, feature = "pdf"))]
+pub mod pdf;
 pub mod png;
 pub mod scale;
 pub mod scene;

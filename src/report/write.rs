@@ -53,6 +53,8 @@ pub fn write(input: &ExperimentInput, report: &Report, out: &Path) -> Result<Wri
         put(format!("figures/{}.svg", figure.id), figure.svg().as_bytes())?;
         let bytes = png::bytes(&figure.scene);
         put(format!("figures/{}.png", figure.id), &bytes)?;
+        #[cfg(feature = "pdf")]
+        put(format!("figures/{}.pdf", figure.id), &crate::report::pdf::bytes(&figure.scene))?;
         put(format!("tables/{}.csv", figure.id), figure.table.csv().as_bytes())?;
     }
     let pretty = |value| serde_json::to_string_pretty(value).expect("plain data") + "\n";
@@ -95,7 +97,7 @@ fn remove_stale(dir: &Path, files: &[PathBuf]) -> Result<(), Error> {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for entry in entries.flatten() {
             let path = entry.path();
-            let ours = path.extension().is_some_and(|e| e == "svg" || e == "png" || e == "csv");
+            let ours = path.extension().is_some_and(|e| ["svg", "png", "pdf", "csv"].iter().any(|ending| e == *ending));
             let kept = path.strip_prefix(dir).is_ok_and(|relative| files.iter().any(|f| f == relative));
             if ours && !kept {
                 fs::remove_file(&path).map_err(|source| Error::Io { path, source })?;
