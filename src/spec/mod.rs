@@ -2,7 +2,7 @@
 //!
 //! `load` turns a file into an [`Experiment`] or a [`Lab`], or into every [`Mistakes`] it holds, each with line, column
 //! and a way out. Both are valid by construction; nothing downstream checks again. What one file alone can't know (whether
-//! a lab binds a name, whether a corpus is large enough) is checked by [`crate::plan::lower`], with places as well.
+//! a lab binds a name, whether a corpus is large enough) is checked by [`crate::plan::lower()`], with places as well.
 //!
 //! | file | holds |
 //! |---|---|

@@ -279,7 +279,7 @@ fn without_spread(claim: &ClaimInput, e: f64, n: usize) -> (Verdict, String) {
     (verdict, format!("all {n} seeds give the same difference"))
 }
 
-/// The smallest n whose interval of half-width t·sd/√n decides about a bound at `distance` with probability [`POWER`].
+/// The smallest n whose interval of half-width t·sd/√n decides about a bound at `distance` with probability `POWER`.
 pub fn seeds_for(distance: f64, sd: f64, confidence: f64) -> Option<usize> {
     let decides = |n: usize| {
         let df = (n - 1) as f64;

@@ -1,7 +1,7 @@
 //! Whether the results mean anything: estimates over seeds, paired comparisons of arms, verdicts on claims.
 //!
 //! A [`Claim`](ClaimInput) was fixed before the run: a metric, two sides, a direction and the smallest effect that matters.
-//! [`compare`] pairs the two sides by seed, [`judge`] says `supported`, `refuted`, `inconclusive` (and how many seeds would
+//! [`compare()`] pairs the two sides by seed, [`judge()`] says `supported`, `refuted`, `inconclusive` (and how many seeds would
 //! decide) or `not-run`. There is never a lone p-value: a verdict needs an interval *and* a size.
 //!
 //! Trials come as the results files hold them; claims are plain data of this module's own, so that it does not depend on how
