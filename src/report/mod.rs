@@ -6,7 +6,7 @@
 //! with the claims that test them, and the way from each of its figures to our file, run and verdict ([`guide`]).
 //!
 //! Every figure is a function from [`ExperimentInput`] to a [`Figure`]: a drawing and the table of its numbers, made from the
-//! same values in the same place, so that they cannot come to differ. Writing files is left to [`write`]. The same results
+//! same values in the same place, so that they cannot come to differ. Writing files is left to [`write()`](write::write). The same results
 //! give the same bytes.
 //!
 //! Deliberately absent: a plotting library (the one at hand shifts glyphs and snaps shapes to pixels), a template engine
