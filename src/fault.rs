@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 /// Every point there is, and where it lies. `ablate faults` prints them in test builds.
-pub const POINTS: [(&str, &str); 21] = [
+pub const POINTS: [(&str, &str); 22] = [
     ("mid-corpus", "between two documents of a corpus"),
     ("mid-checkpoint", "a checkpoint has been read and is not written yet"),
     ("mid-train-step", "before a step of training"),
@@ -19,6 +19,7 @@ pub const POINTS: [(&str, &str); 21] = [
     ("mid-rollout", "before a token is sampled, in RL and in evaluation"),
     ("between-inner-updates", "between two updates on the same rollouts"),
     ("mid-eval", "before an evaluation's first question"),
+    ("mid-contamination", "between two documents that benchmarks are looked for in"),
     ("mid-save", "a step checkpoint is written and not yet in its place"),
     ("after-save", "a step checkpoint is in its place, the one before it still there"),
     ("after-temp-write", "an artifact's files are written and not yet synced"),

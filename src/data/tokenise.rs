@@ -8,8 +8,8 @@ use super::tokenizer::{Tokenizer, TokenizerError};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Text that one thread encodes at a time.
-const BYTES_A_THREAD: usize = 1 << 20;
+/// Text that one thread encodes at a time; little where interruptions are under test.
+const BYTES_A_THREAD: usize = if cfg!(any(test, feature = "faults")) { 1 << 12 } else { 1 << 20 };
 
 /// A text corpus that can't be made into shards.
 #[derive(Debug, thiserror::Error)]

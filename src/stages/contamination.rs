@@ -10,6 +10,7 @@ use super::problems::dataset;
 use crate::data::Source;
 use crate::data::contamination::{Contamination, Probe, Scanner};
 use crate::exec::{Outcome, StageContext, StageError};
+use crate::fault;
 use crate::recipe::ContaminationRecipe;
 use serde::Serialize;
 
@@ -42,6 +43,7 @@ pub fn run(recipe: &ContaminationRecipe, context: &StageContext) -> Result<Outco
     let mut documents = source.documents();
     while let Some(document) = documents.next() {
         let document = document?;
+        fault::point("mid-contamination");
         scanners.iter_mut().for_each(|scanner| scanner.scan(&document.text));
         if documents.documents() % OFTEN == 0 {
             if context.stop_requested() {

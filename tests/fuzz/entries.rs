@@ -8,10 +8,14 @@ use ablate::data::source::Source as Texts;
 use ablate::exec::{import, results};
 use ablate::model::{gguf, weights};
 use ablate::recipe::corpus::{BadLines, Render};
+use ablate::recipe::template::Extract;
 use ablate::recipe::{Fingerprint, Recipe};
 use ablate::spec::experiment::Experiment;
 use ablate::spec::lab::Lab;
 use ablate::spec::mistake::Source;
+use ablate::task::score::score_lines;
+use ablate::task::suite::read_problems;
+use ablate::task::{Suite, Verdict, extract, verify};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +24,7 @@ use std::path::{Path, PathBuf};
 pub type Entry = fn(&[u8]);
 
 /// Name and function.
-pub const ENTRIES: [(&str, Entry); 12] = [
+pub const ENTRIES: [(&str, Entry); 15] = [
     ("experiment", experiment),
     ("lab", lab),
     ("wandb", wandb),
@@ -33,6 +37,9 @@ pub const ENTRIES: [(&str, Entry); 12] = [
     ("record", record),
     ("results", result_files),
     ("shards", shards),
+    ("verifier", verifier),
+    ("score", score),
+    ("items", items),
 ];
 
 /// One folder a process, in memory where there is such a place; files in it are overwritten.
@@ -157,5 +164,56 @@ pub fn shards(data: &[u8]) {
     file("shards/documents.bin", &data[half..]);
     if let Ok(shards) = Shards::open(&folder().join("shards")) {
         let _ = shards.ids(0, shards.len().min(1000) as usize).count();
+    }
+}
+
+/// Gold answer and response, a blank line between them.
+pub fn verifier(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (gold, response) = text.split_once("\n\n").unwrap_or((&text, "1"));
+    for answer in RULES.iter().filter_map(|rule| extract(response, *rule)).chain([response]) {
+        let (forth, back) = (verify::equal(gold, answer), verify::equal(answer, gold));
+        // An empty side is no answer as an answer, and a wrong one as a gold answer.
+        let empty = [forth.0, back.0].contains(&Verdict::NoAnswer);
+        assert!(forth == back || empty, "{gold:?} {answer:?}: {forth:?} {back:?}");
+    }
+    let (itself, _) = verify::equal(gold, gold);
+    assert!(matches!(itself, Verdict::Correct | Verdict::NoAnswer), "{gold:?}: {itself:?}");
+    let _ = verify::check_gold(gold);
+}
+
+const RULES: [Extract; 7] = [
+    Extract::LastBoxed,
+    Extract::LastAnswerIs,
+    Extract::Hashes,
+    Extract::Minerva,
+    Extract::LastNumber,
+    Extract::Letter,
+    Extract::FinalAnswer,
+];
+
+pub fn score(data: &[u8]) {
+    let mut out = Vec::new();
+    let tally = score_lines(data, &mut out).expect("memory does not fail");
+    let lines: Vec<&[u8]> = out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    assert_eq!(tally.lines(), lines.len() as u64);
+    for line in lines {
+        let object: serde_json::Value = serde_json::from_slice(line).expect("a line of JSON");
+        assert!(object["verdict"].is_string() && object["rule"].is_string());
+    }
+}
+
+/// A benchmark as each suite reads it; every gold answer that is let in is right when it is given.
+pub fn items(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = read_problems(text);
+    for suite in Suite::ALL {
+        let (items, _) = suite.read(text);
+        for item in &items {
+            let right = suite.judge(&suite.response("So.", &item.gold), item, false);
+            assert_eq!(right.verdict, Verdict::Correct, "{suite}: {item:?}");
+            let _ = (suite.judge(&item.question, item, false), suite.judge(&item.question, item, true));
+        }
+        let _ = suite.spelled(&items);
     }
 }

@@ -10,16 +10,19 @@ use crate::cache::{Check, Presence, Store};
 use crate::cli::args::Selection;
 use crate::cli::session::Session;
 use crate::exec::prepare;
-use crate::recipe::{Key, Kind};
+use crate::recipe::corpus::CorpusRecipe;
+use crate::recipe::{Key, Kind, Recipe};
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 const RUN: &str = "run bytes.yaml --lab ./tiny.yaml --progress none --jobs 1 --threads 2";
 
 /// Points that a stage passes before its record is there, in the order in which it passes them, and at which passage to die.
 /// Test builds save after every step, so each life goes on where the one before it died.
-fn points(kind: Kind) -> Vec<&'static str> {
-    let own: &[&str] = match kind {
+fn points(recipe: &Recipe) -> Vec<&'static str> {
+    let own: &[&str] = match recipe.kind() {
+        Kind::Corpus if is_text(recipe) => &["mid-corpus:2", "mid-save:1", "mid-corpus:1"],
         Kind::Corpus => &["mid-corpus:3"],
         Kind::Checkpoint => &["mid-checkpoint:1"],
         Kind::Pretrain | Kind::Midtrain => {
@@ -35,14 +38,19 @@ fn points(kind: Kind) -> Vec<&'static str> {
             "mid-rl-step:2",
         ],
         Kind::Eval => &["mid-eval:1", "mid-rollout:5"],
-        Kind::Contamination => &[],
+        Kind::Contamination => &["mid-contamination:4"],
     };
     let store = ["after-temp-write", "before-rename", "after-rename", "before-record"];
     own.iter().copied().chain(store).collect()
 }
 
-/// Kind and key of every stage, in the order in which one job makes them.
-fn stages(place: &Place) -> Vec<(Kind, Key)> {
+/// A corpus that is read, not generated: it grows by other code.
+fn is_text(recipe: &Recipe) -> bool {
+    matches!(recipe, Recipe::Corpus(CorpusRecipe::Text(_)))
+}
+
+/// Every stage with its key, in the order in which one job makes them.
+fn stages(place: &Place) -> Vec<(Arc<Recipe>, Key)> {
     let selection = Selection {
         experiment: place.path().join("bytes.yaml"),
         lab: place.path().join("tiny.yaml").display().to_string(),
@@ -52,15 +60,36 @@ fn stages(place: &Place) -> Vec<(Kind, Key)> {
     };
     let session = Session::open(&selection).unwrap();
     let prepared = prepare(&session.setup(), Check::Sizes).unwrap();
-    prepared.graph.nodes.iter().map(|node| (node.recipe.kind(), node.key)).collect()
+    prepared.graph.nodes.iter().map(|node| (node.recipe.clone(), node.key)).collect()
 }
 
-/// A place whose lab has a third family, bound to a checkpoint.
+/// A place whose lab has a third family, bound to a checkpoint, which reads pages and answers questions from files.
 fn place(checkpoint: &Path) -> Place {
     let place = Place::new();
-    let family = format!("families:\n  given: {{ checkpoint: {} }}\n", checkpoint.display());
-    place.write("tiny.yaml", &include_str!("../selftest/lab.yaml").replacen("families:\n", &family, 1));
-    let level = "    given: { family: given }\n";
+    let page = |n: usize| {
+        let text = format!("tom has {n} apples and buys 2 more in the shop by the river so now it is answer");
+        format!("{}\n", serde_json::json!({ "text": vec![text; 20].join(" . ") }))
+    };
+    place.write("pages.jsonl", &(0..12).map(page).collect::<String>());
+    let question = "tom has 3 apples and buys 2 more in the shop by the river so now how many ?";
+    let items = [("a", question, "5"), ("b", "how many books does amy find in the old house by the farm ?", "2")];
+    let items = items.map(|(id, question, answer)| {
+        format!("{}\n", serde_json::json!({ "id": id, "question": question, "answer": answer }))
+    });
+    place.write("asked.jsonl", &items.concat());
+    let mut lab = include_str!("../selftest/lab.yaml").to_string();
+    for (list, entry) in [
+        ("families", format!("given: {{ checkpoint: {} }}", checkpoint.display())),
+        ("corpora", "pages: { text: { files: pages.jsonl } }".to_string()),
+        ("benchmarks", "asked: { dataset: asked.jsonl }".to_string()),
+    ] {
+        lab = lab.replacen(&format!("\n{list}:\n"), &format!("\n{list}:\n  {entry}\n"), 1);
+    }
+    place.write("tiny.yaml", &lab);
+    let level = "    given:
+      family: given
+      midtrain: { web: none, own: { mixture: { pages: 100% }, budget: 4B tokens, schedule: cosine } }
+      benchmarks: [easy, asked]\n";
     place.write("bytes.yaml", &(include_str!("../selftest/experiment.yaml").to_string() + level));
     place
 }
@@ -90,13 +119,14 @@ fn every_kind_of_stage_survives_death_at_every_point() {
     assert!(whole.ablate(report, None).status.success());
 
     let order = stages(&killed);
-    let kinds: BTreeSet<&str> = order.iter().map(|(kind, _)| kind.name()).collect();
-    assert_eq!(kinds.len(), 6, "every kind of stage: {kinds:?}");
+    let kinds: BTreeSet<&str> = order.iter().map(|(recipe, _)| recipe.kind().name()).collect();
+    assert!(kinds.len() == Kind::ALL.len() && order.iter().any(|(recipe, _)| is_text(recipe)), "{kinds:?}");
     let store = Store::create(&killed.path().join("results/.store")).unwrap();
     let there = |key: &Key| matches!(store.look(key, Check::Sizes).unwrap(), Presence::Present(_));
     let (mut seen, mut deaths) = (BTreeSet::new(), 0);
-    for (index, (kind, key)) in order.iter().enumerate() {
-        let mut lives = if seen.insert(kind.name()) { points(*kind) } else { vec![] };
+    for (index, (recipe, key)) in order.iter().enumerate() {
+        let kind = recipe.kind();
+        let mut lives = if seen.insert((kind.name(), is_text(recipe))) { points(recipe) } else { vec![] };
         lives.push("after-record");
         for fault in lives {
             let life = killed.ablate(RUN, Some(fault));
