@@ -96,6 +96,14 @@ axes:
   midtrained:
     no: { midtrain: none, baseline: true }
     yes: {}
+claims:
+  - claim: helps
+    statement: Text of one's own helps
+    metric: rl.accuracy/sums
+    a: { midtrained: yes }
+    b: { midtrained: no }
+    direction: greater
+    smallest_effect: 0.05
 "#;
 
 struct Bench(tempfile::TempDir);
@@ -125,7 +133,12 @@ impl Bench {
         let pair = |n: usize| json!({"q": format!("{n}+1"), "a": format!("{}", n + 1)}).to_string() + "\n";
         bench.write("data/qa.jsonl", &(0..200).map(pair).collect::<String>());
         let sum = |n: usize| {
-            let question = if n == 7 { "1+".repeat(40) + "1" } else { format!("{n}+1") };
+            let question = match n {
+                7 => "1+".repeat(40) + "1",
+                // What a page says.
+                8 => "page 3: the sum of 3 and 0 is 3, and so on in the end".to_string(),
+                _ => format!("{n}+1"),
+            };
             json!({"id": format!("s{n}"), "question": question, "answer": (n % 10).to_string()}).to_string() + "\n"
         };
         bench.write("data/sums.jsonl", &(0..11).map(sum).collect::<String>());
@@ -191,9 +204,26 @@ fn ones_own_model_text_and_questions_go_through_every_stage() {
         assert!(
             of(arm, "rl", "response_length").iter().chain(&of(arm, "rl", "accuracy")).all(|value| value.is_finite())
         );
-        // One question is too long for the limit on prompts.
-        assert_eq!(of(arm, "rl", "prompts_left_out"), [1.0]);
+        // Two questions are too long for the limit on prompts.
+        assert_eq!(of(arm, "rl", "prompts_left_out"), [2.0]);
     }
+    // What the text holds of the questions stands beside the claim that uses both, wherever it is read.
+    let status = "contamination: none of 2 items of sums in qa; \
+                  1 of 2 items of sums share 13 words in a row with web, 1 are quoted";
+    let report = bench.ablate(&["report", "exp.yaml", "--lab", "lab.yaml"]);
+    let compare = ["compare", "exp.yaml", "--lab", "lab.yaml", "--a", "midtrained=yes", "--b", "midtrained=no"];
+    let compare = bench.ablate(&[&compare[..], &["--metric", "rl.accuracy/sums"]].concat());
+    for (what, output) in [("report", &report), ("compare", &compare)] {
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains(status), "{what}: {text}");
+    }
+    let page = |name: &str| fs::read_to_string(bench.path("reports/exp/mine").join(name)).unwrap();
+    assert!(page("index.html").contains(status) && page("README.md").contains(status));
+    let verdicts: Value = serde_json::from_str(&page("verdicts.json")).unwrap();
+    assert_eq!(
+        verdicts[0]["contamination"][1],
+        json!({"corpus": "web", "benchmark": "sums", "items": 2, "shared": 1, "quoted": 1})
+    );
     // The tokenizer went with the weights; so did what no shape knows.
     let arm = "midtrained=yes";
     let to = ["export", "exp.yaml", "--lab", "lab.yaml", "--arm", arm, "--seed", "0", "--stage", "rl", "--to", "out"];

@@ -1,7 +1,9 @@
 //! `ablate score`: one verdict a line, in order, whatever the lines are.
 
-use ablate::task::score::{Tally, score_lines};
+use ablate::task::score::{LONGEST_LINE, Tally, score_lines};
 use serde_json::Value;
+use std::io::{BufReader, ErrorKind, Read, repeat};
+use std::process::{Command, Stdio};
 
 fn score(input: &[u8]) -> (Vec<Value>, Tally) {
     let mut out = Vec::new();
@@ -91,4 +93,23 @@ fn hostile_pairs_get_a_verdict_in_no_time() {
     }
     // Generous: a busy machine, and half a million lines would still be judged in an hour.
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_line_without_an_end_is_not_read_to_its_end() {
+    let endless = BufReader::new(repeat(b'1').take(1 << 40));
+    let error = score_lines(endless, Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert!(error.to_string().contains(&LONGEST_LINE.to_string()), "{error}");
+}
+
+/// Not of scoring alone: every verb prints the same way.
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ablate"));
+    let mut child = command.args(["schema", "lab"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(141));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }

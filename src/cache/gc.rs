@@ -3,7 +3,7 @@
 //! An entry goes whole, record and files in one rename, so a killed `gc` leaves a store that is merely less clean.
 
 use super::disk;
-use super::store::{Result, Store};
+use super::store::{Result, Store, key_of};
 use crate::fault;
 use crate::recipe::Key;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +31,7 @@ pub fn garbage(store: &Store, needed: &BTreeSet<Key>) -> Result<Vec<Garbage>> {
         Ok(())
     };
     for name in disk::names(&store.folder("objects"))? {
-        let key = name.rsplit_once('-').and_then(|(_, key)| key.parse::<Key>().ok());
-        match key {
+        match key_of(&name) {
             Some(key) if !finished.contains(&key) => {
                 add("objects", &name, "it was never finished, or its record is damaged")?
             }
@@ -83,9 +82,9 @@ pub fn collect(store: &Store, needed: &BTreeSet<Key>) -> Result<Vec<Garbage>> {
     for item in &found {
         fault::point("during-gc");
         let path = store.root().join(&item.path);
-        match item.path.starts_with("objects") {
-            true => store.discard(&path)?,
-            false if path.is_dir() => disk::remove_dir(&path)?,
+        match path.is_dir() {
+            true if item.path.starts_with("objects") => store.discard(&path)?,
+            true => disk::remove_dir(&path)?,
             false => disk::remove_file(&path)?,
         }
     }

@@ -140,7 +140,7 @@ impl Store {
     /// Keys of all entries, finished or not, from one look at the directory.
     pub fn keys(&self) -> Result<BTreeSet<Key>> {
         let names = disk::names(&self.folder("objects"))?;
-        Ok(names.iter().filter_map(|name| name.rsplit_once('-')?.1.parse().ok()).collect())
+        Ok(names.iter().filter_map(|name| key_of(name)).collect())
     }
 
     /// What is under a key. Changes nothing on disk.
@@ -172,10 +172,14 @@ impl Store {
         serde_json::from_slice(&text).ok()
     }
 
-    /// Records of all finished entries that can be read, by key.
+    /// Records of all finished entries that can be read, by key. What else lies there (a file manager's `.DS_Store`) is
+    /// passed over.
     pub fn records(&self) -> Result<Vec<Record>> {
         let mut records = vec![];
         for name in disk::names(&self.folder("objects"))? {
+            if key_of(&name).is_none() || !self.folder("objects").join(&name).is_dir() {
+                continue;
+            }
             if let Some(bytes) = disk::read_if_there(&self.folder("objects").join(&name).join(RECORD))?
                 && let Ok(record) = Record::from_bytes(&bytes)
             {
@@ -282,6 +286,11 @@ impl Store {
         disk::write_note(&quarantine.join(format!("{name}.txt")), format!("{reason}\n").as_bytes())?;
         Ok(quarantine.join(&name))
     }
+}
+
+/// The key in the name of an entry; none if it is not the name of one.
+pub(super) fn key_of(name: &str) -> Option<Key> {
+    name.rsplit_once('-')?.1.parse().ok()
 }
 
 /// Compares a directory with its record.

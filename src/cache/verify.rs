@@ -2,7 +2,7 @@
 
 use super::disk;
 use super::lease::Holder;
-use super::store::{Check, Presence, RECORD, Result, Store, inspect};
+use super::store::{Check, Presence, RECORD, Result, Store, inspect, key_of};
 use crate::recipe::Key;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,8 +28,8 @@ pub fn verify(store: &Store) -> Result<Verification> {
     let mut seen = Verification::default();
     for entry in disk::names(&objects)? {
         let dir = objects.join(&entry);
-        let Some(key) = entry.rsplit_once('-').and_then(|(_, key)| key.parse::<Key>().ok()) else {
-            let problem = "its name is not that of an artifact".to_string();
+        let Some(key) = key_of(&entry) else {
+            let problem = "its name is not that of an artifact; `ablate gc` drops it".to_string();
             seen.findings.push(Finding { entry, problem });
             continue;
         };

@@ -68,7 +68,7 @@ pub struct Selection {
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub results: PathBuf,
     /// Run seeds 0 to N-1 instead of the file's.
-    #[arg(long, value_name = "N")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub seeds: Option<u64>,
     /// Only arms at this level; may be given several times (levels of one axis add up, axes narrow).
     #[arg(long, value_name = "AXIS=LEVEL")]
@@ -80,19 +80,19 @@ pub struct RunArgs {
     #[command(flatten)]
     pub selection: Selection,
     /// Stages that run at once. Default: one per core.
-    #[arg(long, value_name = "N")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub jobs: Option<usize>,
     /// Threads inside a stage. Default: cores divided by jobs. Results do not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub threads: Option<usize>,
     /// How progress is shown.
     #[arg(long, value_enum, default_value_t = Progress::Auto)]
     pub progress: Progress,
     /// Stop cleanly after this many hours; running again goes on from there.
-    #[arg(long, value_name = "H")]
+    #[arg(long, allow_negative_numbers = true, value_name = "H")]
     pub max_hours: Option<f64>,
     /// Refuse to start if the plan's price is above this many core-hours.
-    #[arg(long, value_name = "H")]
+    #[arg(long, allow_negative_numbers = true, value_name = "H")]
     pub budget: Option<f64>,
 }
 
@@ -215,7 +215,7 @@ pub struct EvalArgs {
     #[arg(long, default_value_t = 0, value_name = "K")]
     pub samples: usize,
     /// Temperature of the samples.
-    #[arg(long, default_value_t = 1.0, value_name = "T")]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1.0, value_name = "T")]
     pub temperature: f64,
     /// Addresses the samples.
     #[arg(long, default_value_t = 0, value_name = "N")]

@@ -6,7 +6,8 @@ use super::import::LAB as IMPORTED;
 use super::session::{Session, pairs};
 use crate::exec::results;
 use crate::spec::experiment::Experiment;
-use crate::verdict::{ClaimInput, Direction, Side, Verdict, judge};
+use crate::verdict::{ClaimInput, Direction, Side, Verdict, judge, overlap, overlaps};
+use std::collections::BTreeSet;
 
 pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
     if args.selection.lab == IMPORTED {
@@ -29,8 +30,7 @@ pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
         names.sort();
         names.dedup();
         let nearest = crate::spec::mistake::nearest(&args.metric, names.iter().copied());
-        let hint = nearest
-            .map_or_else(|| format!("known metrics: {}", names.join(", ")), |name| format!("did you mean `{name}`?"));
+        let hint = nearest.map_or_else(|| metrics_in_words(&names), |name| format!("did you mean `{name}`?"));
         return Err(Failure::usage(format!("no trial has a metric `{}`", args.metric)).hint(hint));
     }
     let claim = ClaimInput {
@@ -77,7 +77,27 @@ pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
     }
     println!("verdict on a > b: {}", verdict(&judged.verdict));
     println!("  {}", judged.reason);
+    overlap::in_words(&overlaps(&claim, &read.trials)).iter().for_each(|words| println!("  {words}"));
     Ok(())
+}
+
+/// Names of metrics by their parts, since all of them together are hundreds.
+fn metrics_in_words(names: &[&str]) -> String {
+    let (mut stages, mut metrics, mut benchmarks) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for name in names {
+        let (measured, benchmark) = name.split_once('/').unwrap_or((name, ""));
+        let (stage, metric) = measured.split_once('.').unwrap_or(("", measured));
+        stages.insert(stage);
+        metrics.insert(metric);
+        benchmarks.insert(benchmark.split('@').next().unwrap_or(benchmark));
+    }
+    let list = |words: BTreeSet<&str>| words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", ");
+    format!(
+        "a metric is STAGE.METRIC or STAGE.METRIC/BENCHMARK; stages: {}; metrics: {}; benchmarks: {}",
+        list(stages),
+        list(metrics),
+        list(benchmarks)
+    )
 }
 
 fn untested() -> Failure {

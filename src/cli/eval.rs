@@ -131,6 +131,15 @@ impl Way {
         if args.max_new_tokens == 0 || args.limit == Some(0) {
             return Err(Failure::usage("--max-new-tokens 0 and --limit 0 leave nothing to evaluate"));
         }
+        for (flag, value, most) in [
+            ("--max-new-tokens", args.max_new_tokens, 1 << 20),
+            ("--samples", args.samples, 1 << 16),
+            ("--threads", args.threads.unwrap_or(1), 1024),
+        ] {
+            if value > most {
+                return Err(Failure::usage(format!("{flag} must be at most {most}, and is {value}")));
+            }
+        }
         if !(args.temperature > 0.0 && args.temperature.is_finite()) {
             return Err(Failure::usage(format!(
                 "--temperature {} is no temperature to draw samples at",

@@ -40,6 +40,7 @@ pub fn export(args: &ExportArgs) -> Result<(), Failure> {
     if args.to.exists() && std::fs::read_dir(&args.to)?.next().is_some() {
         return Err(Failure::usage(format!("{} exists and is not empty", args.to.display())));
     }
+    crate::cache::disk::create_dir(&args.to).map_err(Failure::usage)?;
     let folder = artifact.dir.join("model");
     let decoder = weights::load(&folder)?;
     let world = trial.stages.iter().find_map(|stage| match &*stage.recipe {

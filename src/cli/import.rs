@@ -7,7 +7,7 @@ use crate::exec::{import, results};
 use std::collections::BTreeMap;
 
 /// The lab's name under which imported results lie.
-pub const LAB: &str = "imported";
+pub const LAB: &str = crate::spec::lab::IMPORTED;
 
 pub fn wandb(args: &ImportWandbArgs) -> Result<(), Failure> {
     let name = &args.experiment;

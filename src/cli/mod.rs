@@ -44,7 +44,24 @@ use std::process::ExitCode;
 
 /// Parses the command line, does what it says, and turns the outcome into an exit code.
 pub fn main() -> ExitCode {
+    leave_quietly_with_the_reader();
     ExitCode::from(command(std::env::args_os()))
+}
+
+/// The code of a process that wrote into a pipe whose reader has gone, as shells know it.
+const READER_GONE: i32 = 141;
+
+/// `ablate plan … | head` ends when `head` has seen enough, which is no error of anybody. The macros that print panic then;
+/// whatever runs meanwhile is as resumable as after a crash.
+fn leave_quietly_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let words = panic.payload().downcast_ref::<String>();
+        if words.is_some_and(|words| words.starts_with("failed printing to std")) {
+            std::process::exit(READER_GONE);
+        }
+        usual(panic);
+    }));
 }
 
 /// The same for any list of arguments, the program's name first.

@@ -16,7 +16,7 @@ use crate::spec::bind::Family;
 use crate::spec::claim::{self, Claim};
 use crate::spec::experiment::Experiment;
 use crate::spec::lab::Lab;
-use crate::verdict::{ClaimInput, Direction, Results};
+use crate::verdict::{ClaimInput, Direction, Results, overlap};
 use serde_json::json;
 use std::path::{Component, Path, PathBuf};
 
@@ -39,8 +39,9 @@ pub fn report(args: &ReportArgs) -> Result<(), Failure> {
         let report = render(&input);
         let place = write(&input, &report, &args.out)?;
         println!("{}", place.dir.join("index.html").display());
-        for judged in &report.judged {
+        for (judged, overlaps) in report.judged.iter().zip(&report.overlaps) {
             println!("  {:<13} {}", verdict_word(&judged.verdict), judged.claim.statement);
+            overlap::in_words(overlaps).iter().for_each(|words| println!("  {:<13} {words}", ""));
         }
         written += 1;
     }

@@ -10,16 +10,25 @@ use crate::plan::Caps;
 use crate::stages::LocalBench;
 use std::time::Duration;
 
+/// More jobs or threads than any machine has cores for.
+const MOST_WORKERS: usize = 1024;
+/// A century.
+const MOST_HOURS: f64 = 1e6;
+
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     for (flag, value) in [("--jobs", args.jobs), ("--threads", args.threads)] {
-        if value == Some(0) {
-            return Err(Failure::usage(format!("{flag} must be at least 1")));
+        match value {
+            Some(0) => return Err(Failure::usage(format!("{flag} must be at least 1"))),
+            Some(count) if count > MOST_WORKERS => {
+                return Err(Failure::usage(format!("{flag} must be at most {MOST_WORKERS}")));
+            }
+            _ => {}
         }
     }
     for (flag, hours) in [("--max-hours", args.max_hours), ("--budget", args.budget)] {
-        if hours.is_some_and(|hours| !hours.is_finite() || hours <= 0.0) {
-            return Err(Failure::usage(format!("{flag} must be a positive number of hours")));
+        if hours.is_some_and(|hours| !hours.is_finite() || hours <= 0.0 || hours > MOST_HOURS) {
+            return Err(Failure::usage(format!("{flag} must be a positive number of hours, at most a million")));
         }
     }
     let mut session = Session::open_to_run(&args.selection)?;
@@ -34,8 +43,8 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     setup.jobs = jobs;
     setup.threads = args.threads.unwrap_or((cores / jobs).max(1));
 
-    let stop = match args.max_hours {
-        Some(hours) => Stop::after(Duration::from_secs_f64(hours * 3600.0)),
+    let stop = match args.max_hours.or(session.lab.max_hours) {
+        Some(hours) => Stop::after(Duration::from_secs_f64(hours.min(MOST_HOURS) * 3600.0)),
         None => Stop::default(),
     };
     on_interrupt(stop.clone());
@@ -91,7 +100,12 @@ fn conclude(args: &RunArgs, session: &Session, summary: &Summary) -> Result<(), 
         return Err(Failure::trial(text));
     }
     if summary.interrupted {
-        return Err(Failure::interrupted(format!("stopped; to go on: {all}")));
+        let limit = session.lab.max_hours.filter(|_| args.max_hours.is_none());
+        let why = match limit.filter(|hours| summary.seconds >= hours * 3600.0) {
+            Some(hours) => format!(" after the {hours} h that the lab allows a run (--max-hours sets another limit)"),
+            None => String::new(),
+        };
+        return Err(Failure::interrupted(format!("stopped{why}; to go on: {all}")));
     }
     let report = again(&Selection { seeds: None, only: vec![], ..args.selection.clone() }, None);
     eprintln!("next: {}", report.replacen("ablate run", "ablate report", 1));

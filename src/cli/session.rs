@@ -7,7 +7,7 @@ use crate::exec::Setup;
 use crate::plan::{Known, Outside, TrialPlan, lower, lower_with};
 use crate::recipe::{Backend, CheckpointRecipe, Key, Recipe};
 use crate::spec::bind::Family;
-use crate::spec::experiment::Experiment;
+use crate::spec::experiment::{Experiment, MOST_SEEDS};
 use crate::spec::lab::{Lab, LabError};
 use crate::spec::mistake::{Mistakes, Source};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -48,10 +48,15 @@ impl Session {
     fn new(selection: &Selection, fetch: bool) -> Result<Session, Failure> {
         let experiment = read_experiment(&selection.experiment)?;
         let lab = read_lab(&selection.lab)?;
-        let seeds = lower::seeds(&experiment, &lab, selection.seeds);
-        if seeds.is_empty() {
-            return Err(Failure::usage("--seeds 0 leaves nothing to run"));
+        match selection.seeds {
+            Some(0) => return Err(Failure::usage("--seeds 0 leaves nothing to run")),
+            Some(count) if count > MOST_SEEDS => {
+                let message = format!("--seeds {count} are more than anybody waits for; {MOST_SEEDS} are the most");
+                return Err(Failure::usage(message));
+            }
+            _ => {}
         }
+        let seeds = lower::seeds(&experiment, &lab, selection.seeds);
         // Mistakes within the files come first, before anything is looked at that takes time.
         lower(&experiment, &lab, &seeds, Backend::Cpu).map_err(Failure::usage)?;
         let mut kept = experiment.clone();
@@ -137,7 +142,8 @@ pub fn read_lab(name: &str) -> Result<Lab, Failure> {
 pub fn pairs(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
     let split = |text: &String| match text.split_once('=') {
         Some((axis, level)) => Ok((axis.trim().to_string(), level.trim().to_string())),
-        None => Err(Failure::usage(format!("`{text}` is not of the form axis=level"))),
+        None => Err(Failure::usage(format!("`{text}` is not of the form axis=level"))
+            .hint("`ablate plan` lists the arms, each by its levels: `family=llama,data=web`")),
     };
     texts.iter().map(split).collect()
 }

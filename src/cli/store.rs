@@ -59,8 +59,18 @@ pub fn status(args: &StatusArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The store beside some results. One that is not there has nothing to verify or to clean: the folder is another.
+fn there(results: &Path) -> Result<Store, Failure> {
+    let place = results.join(".store");
+    if !place.is_dir() {
+        return Err(Failure::usage(format!("there is no store at {}", place.display()))
+            .hint("--results names the folder that `ablate run` wrote to"));
+    }
+    Ok(Store::at(&place)?)
+}
+
 pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
-    let store = Store::at(&args.results.join(".store"))?;
+    let store = there(&args.results)?;
     let seen = check(&store)?;
     println!("{} artifacts, {}: every byte read", seen.entries, bytes(seen.bytes));
     let mut wrong: Vec<String> =
@@ -85,7 +95,7 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
 }
 
 pub fn gc(args: &GcArgs) -> Result<(), Failure> {
-    let store = Store::at(&args.results.join(".store"))?;
+    let store = there(&args.results)?;
     let mut needed: BTreeSet<Key> = BTreeSet::new();
     for folder in result_folders(&args.results) {
         for trial in results::read(&folder)?.trials {

@@ -208,6 +208,11 @@ fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, Res
 fn read_curves(path: &Path) -> Result<Vec<CurvePoint>, ResultsError> {
     let Some(text) = read_text(path)? else { return Ok(vec![]) };
     let mut reader = csv::Reader::from_reader(text.as_bytes());
+    // An export of ours has its header even if it has no row; without one the file was cut off.
+    if reader.headers().is_ok_and(|header| header.is_empty()) {
+        let message = format!("the header is missing: {}", CURVE_COLUMNS.join(","));
+        return Err(ResultsError::Line { path: path.into(), line: 1, message });
+    }
     let rows = reader.deserialize();
     rows.map(|row| {
         row.map_err(|error: csv::Error| ResultsError::Line {
@@ -299,5 +304,8 @@ mod tests {
             .unwrap();
         let error = read(dir.path()).unwrap_err().to_string();
         assert!(error.contains("curves.csv, line 2"), "{error}");
+        std::fs::write(dir.path().join("curves.csv"), "").unwrap();
+        let error = read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("curves.csv, line 1") && error.contains("header"), "{error}");
     }
 }

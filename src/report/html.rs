@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::report::metric;
 use crate::report::palette;
 use crate::report::{ExperimentInput, Report, Sheet, claims, data, font, overview, panels, text};
-use crate::verdict::Judged;
+use crate::verdict::{Judged, overlap};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -142,10 +142,11 @@ fn findings(report: &Report) -> Markup {
         div.wide { table.findings {
             thead { tr { th { "Claim" } th { "Here" } th { "The paper" } th { "Direction" } th { "Verdict" } } }
             tbody {
-                @for (j, other) in report.judged.iter().zip(&report.otherwise) {
+                @for ((j, other), overlaps) in report.judged.iter().zip(&report.otherwise).zip(&report.overlaps) {
                     tr {
                         td {
                             (j.claim.statement)
+                            @if let Some(words) = overlap::in_words(overlaps) { br; span.muted.small { (words) } }
                             details { summary { "why" } p { (reason(j)) } }
                         }
                         td.number {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::report::metric::{self, Unit};
 use crate::report::scale::signed;
 use crate::report::{ExperimentInput, Report, overview, text};
-use crate::verdict::Judged;
+use crate::verdict::{Judged, overlap};
 
 /// The page of one experiment in one lab.
 pub fn page(input: &ExperimentInput, report: &Report) -> String {
@@ -37,13 +37,14 @@ pub fn page(input: &ExperimentInput, report: &Report) -> String {
         }
         out.push_str("| Claim | Verdict | Effect here | Here | The paper | Direction | Matters from | Seeds |\n");
         out.push_str("|---|---|---|---|---|---|---|---|\n");
-        for (j, other) in report.judged.iter().zip(&report.otherwise) {
-            let other =
-                other.as_ref().map_or(String::new(), |other| format!("<br>{}", escape(&text::otherwise(other))));
+        let below = |words: Option<String>| words.map_or(String::new(), |words| format!("<br>{}", escape(&words)));
+        for ((j, other), overlaps) in report.judged.iter().zip(&report.otherwise).zip(&report.overlaps) {
+            let other = below(other.as_ref().map(text::otherwise));
             let _ = writeln!(
                 out,
-                "| {} | **{}** | {}{other} | {} | {} | {} | {} | {} |",
+                "| {}{} | **{}** | {}{other} | {} | {} | {} | {} | {} |",
                 escape(&j.claim.statement),
+                below(overlap::in_words(overlaps)),
                 text::verdict(&j.verdict),
                 escape(&text::effect(j)),
                 escape(&text::sides(j)),

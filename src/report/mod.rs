@@ -42,7 +42,7 @@ pub mod write;
 use serde_json::Value;
 
 use crate::exec::results::Timing;
-use crate::verdict::{ClaimInput, Judged, Results, judge_all};
+use crate::verdict::{ClaimInput, Judged, Overlap, Results, judge_all, overlaps};
 pub use figure::Figure;
 pub use sheet::Sheet;
 pub use write::{Error, Written, write};
@@ -157,6 +157,8 @@ pub struct Report {
     pub judged: Vec<Judged>,
     /// Each claim with its accuracy measured the other way (greedy or sampled), where there is one.
     pub otherwise: Vec<Option<Judged>>,
+    /// For each claim, what its arms were trained on against the benchmark that it is about.
+    pub overlaps: Vec<Vec<Overlap>>,
     pub figures: Vec<Figure>,
     pub sheets: Vec<Sheet>,
     pub verdicts: Value,
@@ -167,6 +169,7 @@ pub fn render(input: &ExperimentInput) -> Report {
     let judged = judge_all(&input.claims, &input.results.trials);
     let otherwise: Vec<Option<Judged>> =
         input.claims.iter().map(|claim| measured_otherwise(claim, &input.results)).collect();
+    let overlaps: Vec<Vec<Overlap>> = input.claims.iter().map(|claim| overlaps(claim, &input.results.trials)).collect();
     let figures = figure::all(input, &judged);
     let sheets = sheet::all(input);
     let mut verdicts = crate::verdict::judge::to_json(&judged);
@@ -177,7 +180,12 @@ pub fn render(input: &ExperimentInput) -> Report {
             |(j, e)| serde_json::json!({"metric": j.claim.metric, "estimate": e.mean, "low": e.low, "high": e.high}),
         );
     }
-    Report { judged, otherwise, figures, sheets, verdicts }
+    for (row, overlaps) in verdicts.as_array_mut().into_iter().flatten().zip(&overlaps) {
+        if !overlaps.is_empty() {
+            row["contamination"] = serde_json::json!(overlaps);
+        }
+    }
+    Report { judged, otherwise, overlaps, figures, sheets, verdicts }
 }
 
 /// The same claim about greedy instead of sampled accuracy, or the reverse; its verdict counts for nothing, its size is shown.

@@ -157,12 +157,15 @@ fn read_paper(node: &Node, mistakes: &mut Mistakes) -> Option<Paper> {
     Some(Paper { section, figure, table, finding: finding? })
 }
 
+/// More seeds than this are a slip of the keyboard.
+pub const MOST_SEEDS: u64 = 1000;
+
 /// A number of seeds (`2` is 0 and 1), or a list of them.
 pub fn read_seeds(node: &Node, mistakes: &mut Mistakes) -> Option<Vec<Seed>> {
     let Value::List(items) = &node.value else {
         let count = reader::count(node, 1, mistakes)?;
-        if count > 1000 {
-            mistakes.add(&node.at, format!("{count} seeds are more than anybody waits for; 1000 are the most"));
+        if count > MOST_SEEDS {
+            mistakes.add(&node.at, format!("{count} seeds are more than anybody waits for; {MOST_SEEDS} are the most"));
             return None;
         }
         return Some((0..count).map(Seed).collect());

@@ -20,7 +20,7 @@ use super::settings::{
     read_scale, read_training, read_world,
 };
 use super::yaml::{Node, Value, overlay, parse};
-use crate::recipe::{Seed, Template};
+use crate::recipe::{Seed, Template, Tokens, World};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +36,9 @@ const BUILT_IN: [(&str, &str); 7] = [
     ("llama-3.2-3b", include_str!("../../experiments/labs/llama-3.2-3b.yaml")),
 ];
 
+/// The folder of results made elsewhere stands where a lab's name stands for others.
+pub const IMPORTED: &str = "imported";
+
 /// How many labs may extend one another.
 const MAX_CHAIN: usize = 8;
 
@@ -44,7 +47,7 @@ pub struct Lab {
     pub name: String,
     pub about: String,
     pub seeds: Vec<Seed>,
-    /// Stop starting new stages after this many hours.
+    /// A run stops cleanly after this many hours unless it is told otherwise.
     pub max_hours: Option<f64>,
     /// What plans price GPU hours and memory on.
     pub device: Option<Device>,
@@ -155,7 +158,14 @@ fn read(node: &Node, source: &Arc<Source>, mistakes: &mut Mistakes) -> Option<La
     let mut fields = Fields::of(node, "the lab", mistakes)?;
     fields.node("extends");
     fields.node("root");
-    let name = fields.optional("lab", reader::name).map_or_else(|| stem(&source.name), |name| name.text);
+    let name = fields.optional("lab", |node, m| {
+        let name = reader::name(node, m)?;
+        if name.as_str() == IMPORTED {
+            m.add(&name.at, format!("`{IMPORTED}` is where results made elsewhere lie; give the lab another name"));
+        }
+        Some(name)
+    });
+    let name = name.map_or_else(|| stem(&source.name), |name| name.text);
     let about = fields.or("about", String::new(), reader::text);
     let seeds = fields.or("seeds", vec![Seed(0)], read_seeds);
     let max_hours = fields.optional("limits", |node, m| {
@@ -168,12 +178,16 @@ fn read(node: &Node, source: &Arc<Source>, mistakes: &mut Mistakes) -> Option<La
     let device = device.and_then(|node| read_device(node, fields.mistakes()));
     let scale = fields.required("scale", read_scale);
     let world = fields.optional("world", read_world);
+    // One that can't be read fails the lab; with another in its place, what uses it is not said to lack it.
+    let stands_in =
+        || World { max_number: 99, max_change: 1, changes_per_event: 1, doubles: 0.0, corpus_difficulty: vec![1.0] };
+    let world = world.or_else(|| node.get("world").map(|_| stands_in()));
     let world = world.as_ref();
     let training = fields.required("training", read_training);
     let midtrain = fields.required("midtrain", read_midtrain);
     let rl = fields.required("rl", read_rl);
     let eval = fields.required("eval", read_eval);
-    let size = fields.optional("corpus_size", reader::tokens);
+    let size = fields.optional("corpus_size", reader::tokens).or(node.get("corpus_size").map(|_| Tokens(1)));
     let corpora = fields.required("corpora", |node, m| {
         bindings(node, "corpus", m, |node, what, m| read_corpus(node, what, world, size, root, m))
     });
@@ -206,20 +220,27 @@ fn read(node: &Node, source: &Arc<Source>, mistakes: &mut Mistakes) -> Option<La
         eval: eval?,
         source: source.clone(),
     };
-    check_names(&lab, mistakes);
+    check_names(&lab, node, mistakes);
     Some(lab)
 }
 
-/// Names that the lab itself uses must be bound in it.
-fn check_names(lab: &Lab, mistakes: &mut Mistakes) {
+/// Names that the lab itself uses must be bound in it. Of one that is bound to what can't be read, that is told already.
+fn check_names(lab: &Lab, node: &Node, mistakes: &mut Mistakes) {
+    let unreadable = |list: &str, name: &str, bound: bool| {
+        !bound && node.get(list).is_some_and(|entries| entries.get(name).is_some())
+    };
+    let no_corpus = |corpus: &Name| unreadable("corpora", corpus.as_str(), lab.corpora.contains_key(corpus.as_str()));
     for (name, family) in &lab.families {
         let Family::Pretrain(pretrain) = family else { continue };
-        for (corpus, _) in &pretrain.mixture {
+        for (corpus, _) in pretrain.mixture.iter().filter(|(corpus, _)| !no_corpus(corpus)) {
             known(corpus, &format!("family `{name}` is trained on"), &lab.corpora, mistakes);
         }
     }
-    known(&lab.eval.template, "evaluation uses template", &lab.templates, mistakes);
-    if let Some((corpus, _)) = &lab.training.held_out {
+    let template = &lab.eval.template;
+    if !unreadable("templates", template.as_str(), lab.templates.contains_key(template.as_str())) {
+        known(template, "evaluation uses template", &lab.templates, mistakes);
+    }
+    if let Some((corpus, _)) = lab.training.held_out.as_ref().filter(|(corpus, _)| !no_corpus(corpus)) {
         known(corpus, "training holds out corpus", &lab.corpora, mistakes);
     }
 }

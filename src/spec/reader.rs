@@ -37,7 +37,9 @@ impl<'n, 'm> Fields<'n, 'm> {
 
     /// The value of a key that may be absent.
     pub fn node(&mut self, key: &'static str) -> Option<&'n Node> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.entries.iter().find(|entry| entry.key.text == key).map(|entry| &entry.value)
     }
 
@@ -143,7 +145,7 @@ pub fn name(node: &Node, mistakes: &mut Mistakes) -> Option<Name> {
     check_name(&name, mistakes).then_some(name)
 }
 
-/// Whether a name holds letters, digits, `.`, `_`, `+` and `-` only; reports it if not.
+/// Whether a name holds plain letters, digits, `.`, `_`, `+` and `-` only; reports it if not.
 pub fn check_name(name: &Name, mistakes: &mut Mistakes) -> bool {
     let fine = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
     // Names become folders: one that begins with a dot could be hidden, or another folder altogether.
@@ -152,7 +154,9 @@ pub fn check_name(name: &Name, mistakes: &mut Mistakes) -> bool {
     if !ok {
         mistakes.add(
             &name.at,
-            format!("`{name}` can't be a name: letters, digits, `.` (not first), `_`, `+` and `-` only, at most 64"),
+            format!(
+                "`{name}` can't be a name: a to z, A to Z, digits, `.` (not first), `_`, `+` and `-` only, at most 64"
+            ),
         );
     }
     ok

@@ -34,7 +34,8 @@ fn last_boxed(text: &str) -> Option<&str> {
 
 /// The same; with `unclosed`, a box whose brace never closes holds the rest.
 fn boxed(text: &str, unclosed: bool) -> Option<&str> {
-    let mut end = text.len();
+    // A box that never closes swallows all that opens before it and doesn't close in front of it, so each byte is read once.
+    let (mut end, mut wall) = (text.len(), text.len());
     while let Some(start) = text[..end].rfind('\\') {
         end = start;
         let name = ["\\boxed", "\\fbox"].into_iter().find(|name| text[start..].starts_with(name));
@@ -42,7 +43,13 @@ fn boxed(text: &str, unclosed: bool) -> Option<&str> {
         let rest = &text[start + name.len()..];
         let content = rest.trim_start();
         let held = match content.strip_prefix('{') {
-            Some(inner) => balanced(inner).or(unclosed.then_some(inner)),
+            Some(inner) => match balanced(&inner[..inner.len() - (text.len() - wall)]) {
+                Some(held) => Some(held),
+                None => {
+                    wall = start;
+                    unclosed.then_some(inner)
+                }
+            },
             // `\boxedfoo` is another command, and `\boxed` at the very end holds nothing.
             None if rest.len() == content.len() => None,
             None => Some(&content[..content.find(|c: char| c.is_whitespace() || c == '$').unwrap_or(content.len())]),
@@ -216,9 +223,10 @@ fn letter(text: &str) -> Option<&str> {
 }
 
 fn in_parentheses(text: &str) -> Option<&str> {
-    let mut end = text.len();
+    let (mut end, mut close) = (text.len(), None);
     while let Some(start) = text[..end].rfind('(') {
-        if let Some(choice) = text[start + 1..].split_once(')').and_then(|(inner, _)| as_choice(inner)) {
+        close = text[start..end].find(')').map(|at| start + at).or(close);
+        if let Some(choice) = close.and_then(|close| as_choice(&text[start + 1..close])) {
             return Some(choice);
         }
         end = start;
@@ -226,9 +234,12 @@ fn in_parentheses(text: &str) -> Option<&str> {
     None
 }
 
-/// The letter of `B`, `(b)`, `B.`, `$B$` or `\text{(B)}`.
+/// The letter of `B`, `(b)`, `B.`, `$B$` or `\text{(B)}`; more than a few dozen bytes are no letter, however they are decorated.
 fn as_choice(text: &str) -> Option<&str> {
     let mut text = text.trim();
+    if text.len() > 64 {
+        return None;
+    }
     for wrapper in ["\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{"] {
         text = text.strip_prefix(wrapper).and_then(|inner| inner.strip_suffix('}')).unwrap_or(text);
     }
@@ -396,6 +407,37 @@ mod tests {
                 ("no\nanswer", None),
                 ("The answer is", None),
                 ("  ", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn time_grows_with_the_length_of_a_text_and_no_faster() {
+        // Ten times as long as any response here; a rule that looked at each place from each other would take minutes.
+        let begun = std::time::Instant::now();
+        for piece in
+            ["\\boxed{", "\\boxed{}", "\\boxed ", "(", "()", "(a", "answer is ", "####", "I hope", "-", "1,", "1/", "."]
+        {
+            let text = piece.repeat(1_000_000 / piece.len());
+            for rule in
+                [Extract::LastBoxed, Extract::Minerva, Extract::Letter, Extract::LastNumber, Extract::FinalAnswer]
+            {
+                extract(&text, rule);
+            }
+            extract(&text, Extract::LastAnswerIs);
+        }
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_box_that_never_closes_hides_those_around_it_and_none_before() {
+        check(
+            Extract::LastBoxed,
+            &[
+                (r"\boxed{1} \boxed{2 \boxed{3} \boxed{4", Some("3")),
+                (r"\boxed{1 \boxed{2 \boxed{", None),
+                (r"\boxed{7} \boxed{1 \\\boxed{2 }", Some("2")),
+                (r"\boxed{7} \boxed{1 } } \\boxed{2 \} {", Some("1")),
             ],
         );
     }

@@ -4,7 +4,7 @@ use super::judge::judge;
 use super::verdict::Verdict;
 use crate::recipe::template::Extract;
 use serde_json::{Map, Value};
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
 
 /// How many of each verdict were given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,21 +33,29 @@ impl Tally {
     }
 }
 
+/// Longest line that is read, in bytes. A line without an end would take all memory there is.
+pub const LONGEST_LINE: usize = 64 << 20;
+
 /// Reads `{"gold": …, "response": …, …}` lines and writes each back with `verdict` and `rule`, in the same order.
 ///
 /// A response that is missing or null is no answer. What can't be judged at all (no JSON object, no gold answer) is given up,
 /// with its `line` and what is wrong as `error`; the rest goes on. Bytes that are not UTF-8 count as U+FFFD; blank lines are
-/// skipped. Only reading and writing themselves can fail.
+/// skipped. Only reading and writing themselves can fail, and lines beyond [`LONGEST_LINE`].
 pub fn score_lines(mut reader: impl BufRead, mut writer: impl Write) -> io::Result<Tally> {
     let mut tally = Tally::default();
     let mut line = Vec::new();
     let mut number = 0u64;
     loop {
         line.clear();
-        if reader.read_until(b'\n', &mut line)? == 0 {
+        let mut bounded = (&mut reader).take(LONGEST_LINE as u64 + 1);
+        if bounded.read_until(b'\n', &mut line)? == 0 {
             return Ok(tally);
         }
         number += 1;
+        if line.len() > LONGEST_LINE {
+            let message = format!("line {number} is longer than {LONGEST_LINE} bytes, which is no pair");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }

@@ -11,9 +11,11 @@
 pub mod compare;
 pub mod estimate;
 pub mod judge;
+pub mod overlap;
 pub mod student;
 
 pub use crate::exec::results::{CurvePoint, Outcome, Results, Trial};
 pub use compare::{Comparison, Side, compare};
 pub use estimate::Estimate;
 pub use judge::{ClaimInput, Direction, Judged, Verdict, judge, judge_all};
+pub use overlap::{Overlap, overlaps};

@@ -57,7 +57,11 @@ fn every_mistake_at_the_command_line() {
     talk.say("run bytes.yaml --lab ./tiny.yaml --threads 0");
     talk.say("run bytes.yaml --lab ./tiny.yaml --max-hours 0");
     talk.say("run bytes.yaml --lab ./tiny.yaml --max-hours soon");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --max-hours -1");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --threads 100000");
     talk.say("run bytes.yaml --lab ./tiny.yaml --seeds 0");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --seeds -1");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --seeds 18446744073709551615");
     talk.say("run bytes.yaml --lab ./tiny.yaml --only family");
     talk.say("run bytes.yaml --lab ./tiny.yaml --only famly=llama");
     talk.say("run bytes.yaml --lab ./tiny.yaml --only family=lama");
@@ -68,9 +72,19 @@ fn every_mistake_at_the_command_line() {
     talk.say("report bytes.yaml --lab ./tiny.yaml");
     talk.say("compare bytes.yaml --lab ./tiny.yaml --a family=llama --b family=qwen");
     talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 0 --stage rl --to out");
+    talk.say("verify --results nowhere");
+    talk.say("gc --results nowhere");
+
+    talk.about("a lab that can't be read: what uses the parts is not told to lack them");
+    let lab = include_str!("../selftest/lab.yaml");
+    let unreadable =
+        lab.replacen("corpus_size: 8k", "corpus_size: many", 1).replacen("max_number: 12", "max_number: 255", 1);
+    talk.write("unreadable.yaml", &unreadable.replacen("lab: selftest", "lab: imported", 1));
+    talk.say("plan bytes.yaml --lab ./unreadable.yaml");
+    talk.write("unreadable.yaml", &lab.replacen("style: general", "style: grand", 1));
+    talk.say("plan bytes.yaml --lab ./unreadable.yaml");
 
     talk.about("a trial that fails");
-    let lab = include_str!("../selftest/lab.yaml");
     // A decoder that knows fewer words than the corpora hold.
     let narrow = "  narrow:\n    pretrain:\n      <<: *pretrain\n      \
                   shape: { architecture: llama, vocab: 8, hidden: 32, layers: 2, heads: 2, ffn: 64 }\ncorpus_size:";
@@ -97,12 +111,25 @@ fn every_mistake_at_the_command_line() {
     talk.quietly("run bytes.yaml --lab ./tiny.yaml --progress none");
     talk.say("compare bytes.yaml --lab ./tiny.yaml --a famly=llama --b family=qwen");
     talk.say("compare bytes.yaml --lab ./tiny.yaml --a family=llama --b family=qwen --metric rl.acuracy/all");
+    talk.say("compare bytes.yaml --lab ./tiny.yaml --a family=llama --b family=qwen --metric beauty");
     talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=lama --seed 0 --stage rl --to out");
     talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 7 --stage rl --to out");
     talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 0 --stage lr --to out");
     talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 0 --stage rl --to results");
 
     talk.about("damage");
+    // What a file manager leaves behind is in nobody's way.
+    talk.write("results/.store/objects/.DS_Store", "");
+    talk.quietly("status");
+    talk.quietly("run bytes.yaml --lab ./tiny.yaml --progress none");
+    talk.say("verify");
+    talk.quietly("gc");
+    talk.quietly("verify");
+    let curves = talk.place.path().join("results/bytes/selftest/curves.csv");
+    let whole = fs::read_to_string(&curves).unwrap();
+    fs::write(&curves, "").unwrap();
+    talk.say("report bytes.yaml --lab ./tiny.yaml");
+    fs::write(&curves, whole).unwrap();
     let trials = talk.place.path().join("results/bytes/selftest/trials.jsonl");
     let whole = fs::read_to_string(&trials).unwrap();
     fs::write(&trials, &whole[..whole.len() / 2]).unwrap();
@@ -125,6 +152,18 @@ fn every_mistake_at_the_command_line() {
     talk.say("score --in nowhere.jsonl");
     talk.write("pairs.jsonl", "{\"gold\":\"1\",\"response\":\"1\"}\n{\"gold\":\"1\"}\n");
     talk.say("score --in pairs.jsonl");
+    talk.say("score --in results");
+    talk.say("score --in pairs.jsonl --out nowhere/out.jsonl");
+    talk.quietly("score --in pairs.jsonl --out pairs.jsonl");
+    let scored = fs::read_to_string(talk.place.path().join("pairs.jsonl")).unwrap();
+    assert_eq!(scored.matches("\"verdict\":").count(), 2, "in the place of what was read: {scored}");
+    talk.write("sums.jsonl", "{\"id\":\"1\",\"question\":\"1+1?\",\"answer\":\"2\"}\n");
+    talk.say("eval --model nowhere --benchmark sums.jsonl");
+    talk.say("eval --model nowhere --benchmark sums.jsonl --suite sums");
+    talk.say("eval --model nowhere --benchmark sums.jsonl --suite generic --samples 99999999999");
+    talk.say("eval --model nowhere --benchmark sums.jsonl --suite generic --temperature -1");
+    talk.say("eval --model nowhere --benchmark pairs.jsonl --suite generic");
+    talk.say("compare pairs.jsonl sums.jsonl");
     talk.write("ids.json", "[[1,2],[3]]");
     talk.say("logits --model nowhere --ids ids.json --out out.safetensors");
     talk.say("import wandb nowhere.csv --experiment x");
