@@ -42,6 +42,23 @@ impl Conversation {
 }
 
 #[test]
+fn a_run_stops_at_the_limit_of_its_lab_and_says_which_limit_that_is() {
+    let place = Place::new();
+    let lab = include_str!("../selftest/lab.yaml").replacen("seeds: 1", "seeds: 1\nlimits: { max_hours: 1e-7 }", 1);
+    place.write("tiny.yaml", &lab);
+    let run = "run bytes.yaml --lab ./tiny.yaml --progress none";
+    let stopped = place.ablate(run, None);
+    let words = said(&stopped);
+    assert_eq!(stopped.status.code(), Some(130), "{words}");
+    assert!(
+        words.contains("that the lab allows a run (--max-hours sets another limit); to go on: ablate run"),
+        "{words}"
+    );
+    let longer = place.ablate(&format!("{run} --max-hours 1"), None);
+    assert!(longer.status.success(), "{}", said(&longer));
+}
+
+#[test]
 fn every_mistake_at_the_command_line() {
     let mut talk = Conversation::new();
     talk.about("files and flags");
