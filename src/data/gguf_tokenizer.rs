@@ -34,7 +34,10 @@ impl HfTokenizer {
         let place = path.display().to_string();
         let invalid = |reason: String| HfTokenizerError::Invalid { place: place.clone(), reason };
         let file = File::open(path).map_err(|source| HfTokenizerError::Io { path: path.to_path_buf(), source })?;
-        let content = Content::read(&mut BufReader::new(file)).map_err(|error| invalid(error.to_string()))?;
+        let content = Content::read(&mut BufReader::new(file));
+        // The first line: candle appends a backtrace where `RUST_BACKTRACE` is set.
+        let content =
+            content.map_err(|error| invalid(error.to_string().lines().next().unwrap_or_default().to_string()))?;
         let (json, specials) = convert(&content.metadata.into_iter().collect()).map_err(invalid)?;
         HfTokenizer::new(&place, &serde_json::to_vec(&json).expect("plain data"), &specials)
     }

@@ -25,12 +25,18 @@ pub fn check(path: &Path) -> Result<ModelShape, ModelError> {
     Ok(read(path, false)?.0)
 }
 
+/// What went wrong, without the backtrace that candle appends where `RUST_BACKTRACE` is set.
+fn in_a_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_string()
+}
+
 fn read(path: &Path, values: bool) -> Result<(ModelShape, Params), ModelError> {
     let place = path.display().to_string();
     let wrong = |what: String| ModelError::Config { path: place.clone(), what };
     let file = File::open(path).map_err(|source| ModelError::Io { path: place.clone(), source })?;
     let mut reader = BufReader::new(file);
-    let content = Content::read(&mut reader).map_err(|error| wrong(format!("is not a GGUF file: {error}")))?;
+    let content =
+        Content::read(&mut reader).map_err(|error| wrong(format!("is not a GGUF file: {}", in_a_line(&error))))?;
     let metadata: BTreeMap<&str, &Value> =
         content.metadata.iter().map(|(name, value)| (name.as_str(), value)).collect();
     let dims: BTreeMap<&str, &[usize]> =
@@ -38,7 +44,7 @@ fn read(path: &Path, values: bool) -> Result<(ModelShape, Params), ModelError> {
     let mut fetch = |name: &str| -> Result<Vec<f32>, ModelError> {
         let tensor = content.tensor(&mut reader, name, &Device::Cpu).and_then(|tensor| tensor.dequantize(&Device::Cpu));
         let values = tensor.and_then(|tensor| tensor.flatten_all()?.to_vec1::<f32>());
-        values.map_err(|error| wrong(format!("tensor `{name}` can't be read: {error}")))
+        values.map_err(|error| wrong(format!("tensor `{name}` can't be read: {}", in_a_line(&error))))
     };
     let factors = if dims.contains_key(ROPE_FACTORS) { Some(fetch(ROPE_FACTORS)?) } else { None };
     let shape = shape_of(&metadata, &dims, factors.as_deref()).map_err(wrong)?;
