@@ -46,9 +46,10 @@ fn read(path: &Path, values: bool) -> Result<(ModelShape, Params), ModelError> {
         let values = tensor.and_then(|tensor| tensor.flatten_all()?.to_vec1::<f32>());
         values.map_err(|error| wrong(format!("tensor `{name}` can't be read: {}", in_a_line(&error))))
     };
+    let length = std::fs::metadata(path).map_err(|source| ModelError::Io { path: place.clone(), source })?.len();
+    whole(&content, length).map_err(wrong)?;
     let factors = if dims.contains_key(ROPE_FACTORS) { Some(fetch(ROPE_FACTORS)?) } else { None };
     let shape = shape_of(&metadata, &dims, factors.as_deref()).map_err(wrong)?;
-    let length = std::fs::metadata(path).map_err(|source| ModelError::Io { path: place.clone(), source })?.len();
     // The tightest quantisation takes more than a bit a number.
     layout::check_room(&shape, length, 1)?;
     let tensors = layout::tensors(&shape);
@@ -78,6 +79,23 @@ fn read(path: &Path, values: bool) -> Result<(ModelShape, Params), ModelError> {
     match unread.pop_first() {
         Some(name) => Err(ModelError::Extra { name: name.to_string(), architecture: shape.architecture.name() }),
         None => Ok((shape, params)),
+    }
+}
+
+/// Refuses a file that ends before its tensors do, as an interrupted download leaves it.
+fn whole(content: &Content, length: u64) -> Result<(), String> {
+    let ends = content.tensor_infos.iter().map(|(name, info)| {
+        // Saturating: a header may name any numbers.
+        let count = info.shape.dims().iter().fold(1u64, |product, dim| product.saturating_mul(*dim as u64));
+        let blocks = count.div_ceil(info.ggml_dtype.block_size() as u64);
+        let bytes = blocks.saturating_mul(info.ggml_dtype.type_size() as u64);
+        (content.tensor_data_offset.saturating_add(info.offset).saturating_add(bytes), name)
+    });
+    match ends.max() {
+        Some((end, name)) if end > length => {
+            Err(format!("is cut off: it has {length} bytes, and its tensor `{name}` ends at byte {end}; get it again"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -344,6 +362,9 @@ mod tests {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert!(load(&path).is_err(), "cut to {length}");
         }
+        // A look at the header finds it, before a value is read.
+        let error = check(&path).unwrap_err().to_string();
+        assert!(error.contains("is cut off") && error.contains(&format!("ends at byte {}", whole.len())), "{error}");
     }
 
     #[test]

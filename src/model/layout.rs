@@ -132,9 +132,7 @@ pub fn check_room(shape: &ModelShape, bytes: u64, bits: u64) -> Result<(), Model
     let layer = attention.saturating_add(times(&[3, wide(shape.ffn), d]));
     let numbers = times(&[wide(shape.vocab), d]).saturating_add(times(&[wide(shape.layers), layer]));
     if times(&[numbers, bits.into()]) > u128::from(bytes.max(ROOM)) * 8 {
-        return Err(ModelError::Shape(format!(
-            "it has {numbers} numbers, more than {bytes} bytes of weights can hold"
-        )));
+        return Err(ModelError::Room { numbers, bytes });
     }
     Ok(())
 }

@@ -38,6 +38,11 @@ pub use params::{ParamInfo, Params};
 pub enum ModelError {
     #[error("the shape is not a decoder: {0}")]
     Shape(String),
+    #[error(
+        "the configuration asks for {numbers} numbers, and its {bytes} bytes of weights can't hold as many: a file is cut off, or \
+         the configuration is another model's"
+    )]
+    Room { numbers: u128, bytes: u64 },
     #[error("tensor `{name}` is missing")]
     Missing { name: String },
     #[error("tensor `{name}` is not part of a {architecture} decoder of this shape")]

@@ -33,7 +33,8 @@ impl Root {
 
     /// `path`, or `{path: …, sha256: …}`.
     pub fn place(&self, node: &Node, what: &str, mistakes: &mut Mistakes) -> Option<Place> {
-        let at = node.at.clone();
+        // Where the path is written: of a lab that extends another, that may be the only line of its own.
+        let at = node.get("path").unwrap_or(node).at.clone();
         if let Value::Scalar { .. } = node.value {
             let path = self.path(node, mistakes)?;
             return Some(Place { path, pin: None, at });

@@ -219,4 +219,8 @@ fn paths_hang_from_the_root() {
     let pinned = text.replace("a/b", "{ path: /c, sha256: 0 }");
     let wrong = Lab::parse(&Source::new("mine.yaml", pinned)).unwrap_err().to_string();
     assert!(wrong.contains("expected 64 hex digits"), "{wrong}");
+    // A mistake about a place is shown where its path is written, though the map around it is another lab's.
+    let text = "extends: llama-3.2-3b\n\nfamilies: { llama: { checkpoint: { path: mine } } }\n";
+    let bind::Family::Checkpoint(checkpoint) = &lab(text).families["llama"] else { panic!("it is a checkpoint") };
+    assert_eq!((checkpoint.place.at.source.name.as_str(), checkpoint.place.at.line), ("mine.yaml", 3));
 }
