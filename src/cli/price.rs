@@ -47,7 +47,9 @@ pub fn lines(
         lines.push(format!("memory here, at most in {}: {}{fits}", prepared.name(node).name, parts(&held)));
     }
     if let Some(device) = device {
-        let there = worst(&|node| of(node).and_then(|(recipe, shape)| memory::there(recipe, shape, device.count)));
+        let there = worst(&|node| {
+            of(node).and_then(|(recipe, shape)| memory::there(recipe, shape, device.count, device.memory))
+        });
         if let Some((node, held)) = there {
             let fits = if held.total() > device.memory {
                 format!("; a device has {}: it will not fit", bytes(device.memory as u64))
@@ -76,13 +78,16 @@ fn parts(memory: &Memory) -> String {
         ("gradients", memory.gradients),
         ("moments", memory.moments),
         ("activations", memory.activations),
-        ("cache", memory.cache),
     ];
-    let parts: Vec<String> = named
+    let mut parts: Vec<String> = named
         .iter()
         .filter(|(_, size)| *size > 0.0)
         .map(|(name, size)| format!("{name} {}", bytes(*size as u64)))
         .collect();
+    if memory.sequences > 0.0 {
+        let of = if memory.at_once < memory.sequences { format!(", of {}", memory.sequences) } else { String::new() };
+        parts.push(format!("cache {} for {} sequences at once{of}", bytes(memory.cache as u64), memory.at_once));
+    }
     format!("{} ({})", bytes(memory.total() as u64), parts.join(", "))
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Sums over what exists at the worst moment, not measurements of an allocator; measured peaks of this engine lie within a
 //! quarter of them (docs/worked-example-smollm2.md). The accelerator is a plan, not a backend: bf16 weights and gradients,
-//! f32 master weights and moments, all sharded over the devices; activations recomputed layer by layer, one row at a time.
+//! f32 master weights and moments, all sharded over the devices; activations recomputed layer by layer, one row at a time;
+//! generation of as many sequences at once as their caches have room for, as serving engines do it, and the others after them.
 
 use crate::recipe::{ModelShape, Recipe};
 
@@ -17,6 +18,9 @@ pub struct Memory {
     pub activations: f64,
     /// Keys and values of sequences being generated.
     pub cache: f64,
+    /// Sequences that this cache is for, and those that a step generates; zeros where nothing is generated.
+    pub at_once: f64,
+    pub sequences: f64,
 }
 
 impl Memory {
@@ -33,6 +37,8 @@ const LANES: f64 = 4.0;
 const TOGETHER: f64 = 64.0;
 /// Tokens of a pass of an RL update (`rl::trainer`).
 const MICRO_BATCH: f64 = 8192.0;
+/// Share of a device that serving engines fill.
+const FILLED: f64 = 0.9;
 /// Prompt tokens, where nobody knows.
 const PROMPT: f64 = super::cost::PROMPT_TOKENS;
 
@@ -54,9 +60,10 @@ pub fn here(recipe: &Recipe, shape: &ModelShape, threads: usize) -> Option<Memor
     // Parameters, and packed for the forward pass; a tied head is packed besides the table.
     let forward = 2.0 * model + if shape.tied { head } else { 0.0 };
     let backward = model + if shape.tied { head } else { 0.0 };
-    let generating = |sequences: f64, length: f64| {
-        let live = sequences.min(threads as f64 * TOGETHER);
-        4.0 * live * (cached(shape) * length + shape.vocab as f64)
+    let generating = |sequences: f64, length: f64, held: Memory| {
+        let at_once = sequences.min(threads as f64 * TOGETHER);
+        let cache = 4.0 * at_once * (cached(shape) * length + shape.vocab as f64);
+        Memory { cache, at_once, sequences, ..held }
     };
     let training = |tokens: f64, longest: f64| {
         let chunk = longest.max(CHUNK.min(tokens));
@@ -67,7 +74,7 @@ pub fn here(recipe: &Recipe, shape: &ModelShape, threads: usize) -> Option<Memor
             gradients: model * (1.0 + lanes),
             moments: 2.0 * model,
             activations: 4.0 * lanes * chunk * tape(shape),
-            cache: 0.0,
+            ..Memory::default()
         }
     };
     Some(match recipe {
@@ -76,19 +83,20 @@ pub fn here(recipe: &Recipe, shape: &ModelShape, threads: usize) -> Option<Memor
         Recipe::Train(train) => training(train.batch_tokens() as f64, train.row_tokens as f64),
         Recipe::Eval(eval) => {
             let length = PROMPT + eval.protocol.max_new_tokens as f64;
-            Memory { weights: forward, cache: generating(f64::INFINITY, length), ..Memory::default() }
+            let sequences = threads as f64 * TOGETHER;
+            generating(sequences, length, Memory { weights: forward, ..Memory::default() })
         }
         Recipe::Rl(rl) => {
             let longest = rl.max_response.iter().map(|step| step.max_tokens).max().unwrap_or(0) as f64 + PROMPT;
             let sequences = (rl.prompts_per_step * rl.group_size) as f64;
             let update = sequences / rl.updates_per_step as f64 * longest;
-            Memory { cache: generating(sequences, longest), ..training(update.min(MICRO_BATCH), longest) }
+            generating(sequences, longest, training(update.min(MICRO_BATCH), longest))
         }
     })
 }
 
-/// On each of `count` accelerators. None for stages that hold no model.
-pub fn there(recipe: &Recipe, shape: &ModelShape, count: u64) -> Option<Memory> {
+/// On each of `count` accelerators with `room` bytes. None for stages that hold no model.
+pub fn there(recipe: &Recipe, shape: &ModelShape, count: u64, room: f64) -> Option<Memory> {
     let (model, count) = (shape.parameters() as f64, count as f64);
     let (d, kv, ffn) = (shape.hidden as f64, shape.kv_width() as f64, shape.ffn as f64);
     let training = |row: f64| {
@@ -101,23 +109,29 @@ pub fn there(recipe: &Recipe, shape: &ModelShape, count: u64) -> Option<Memory> 
             gradients: 2.0 * model / count,
             moments: 12.0 * model / count,
             activations: layers + one + logits,
-            cache: 0.0,
+            ..Memory::default()
         }
     };
-    let generating = |sequences: f64, length: f64| 2.0 * (sequences / count).max(1.0) * cached(shape) * length;
+    let generating = |sequences: f64, length: f64, held: Memory| {
+        let sequences = (sequences / count).ceil();
+        let one = 2.0 * cached(shape) * length;
+        // Whatever else is held, a sequence there must be; then it is the total that does not fit.
+        let at_once = ((FILLED * room - held.total()) / one).floor().clamp(1.0, sequences);
+        Memory { cache: at_once * one, at_once, sequences, ..held }
+    };
     Some(match recipe {
         Recipe::Corpus(_) | Recipe::Contamination(_) | Recipe::Checkpoint(_) => return None,
         Recipe::Train(train) => training(train.row_tokens as f64),
         Recipe::Eval(eval) => {
             let length = PROMPT + eval.protocol.max_new_tokens as f64;
-            Memory { weights: 2.0 * model, cache: generating(64.0 * count, length), ..Memory::default() }
+            generating(TOGETHER * count, length, Memory { weights: 2.0 * model, ..Memory::default() })
         }
         Recipe::Rl(rl) => {
             let longest = rl.max_response.iter().map(|step| step.max_tokens).max().unwrap_or(0) as f64 + PROMPT;
             let sequences = (rl.prompts_per_step * rl.group_size) as f64;
             let trained = training(longest);
             // The generator holds the weights whole.
-            Memory { weights: trained.weights + 2.0 * model, cache: generating(sequences, longest), ..trained }
+            generating(sequences, longest, Memory { weights: trained.weights + 2.0 * model, ..trained })
         }
     })
 }
@@ -147,10 +161,29 @@ mod tests {
     #[test]
     fn more_devices_share_the_weights_and_not_the_activations() {
         let shape = sample::shape();
-        let (one, eight) = (there(&train(&shape), &shape, 1).unwrap(), there(&train(&shape), &shape, 8).unwrap());
+        let (one, eight) =
+            (there(&train(&shape), &shape, 1, 80e9).unwrap(), there(&train(&shape), &shape, 8, 80e9).unwrap());
         // 16 bytes a parameter: the usual rule.
         assert_eq!(one.weights + one.gradients + one.moments, 16.0 * shape.parameters() as f64);
         assert_eq!(one.moments, 8.0 * eight.moments);
         assert_eq!(one.activations, eight.activations);
+    }
+
+    #[test]
+    fn a_device_generates_as_many_sequences_at_once_as_it_has_room_for() {
+        let shape = sample::shape();
+        let rl = sample::trial("a", 1, 0).stages.iter().find(|stage| stage.name == "rl").unwrap().recipe.clone();
+        let held = |room: f64| there(&rl, &shape, 1, room).unwrap();
+        let all = held(80e9);
+        assert_eq!(all.at_once, all.sequences);
+        let one = all.cache / all.sequences;
+        let beside = all.total() - all.cache;
+        // Room for two and a half: two.
+        let some = held((beside + 2.5 * one) / FILLED);
+        assert_eq!((some.at_once, some.sequences), (2.0, all.sequences));
+        assert!((some.cache - 2.0 * one).abs() < 1.0 && some.total() - some.cache == beside);
+        // No room for any: the total says so.
+        let none = held(beside / 2.0);
+        assert!(none.at_once == 1.0 && none.total() > beside / 2.0);
     }
 }
