@@ -107,6 +107,11 @@ impl<'a> Tokenising<'a> {
         Tokenised { documents, skipped: self.documents.skipped(), ids }
     }
 
+    /// The first bad line that was left out since this process took the corpus up: file, line, reason.
+    pub fn first_skipped(&self) -> Option<&str> {
+        self.documents.first_skipped()
+    }
+
     /// Bytes read of the source's files.
     pub fn bytes(&self) -> u64 {
         self.documents.bytes()

@@ -71,8 +71,12 @@ fn text(recipe: &TextCorpus, context: &StageContext) -> Result<Option<u64>, Stag
             saved_at = Instant::now();
         }
         let so_far = tokenising.so_far();
-        let note = format!("{} documents, {} tokens", so_far.documents, so_far.ids);
+        let bad = if so_far.skipped > 0 { format!(", {} bad lines left out", so_far.skipped) } else { String::new() };
+        let note = format!("{} documents, {} tokens{bad}", so_far.documents, so_far.ids);
         context.progress(tokenising.bytes() >> 20, total.div_ceil(1 << 20), &note);
+    }
+    if let Some(first) = tokenising.first_skipped() {
+        context.warn(&format!("{} bad lines were left out, such as {first}", tokenising.so_far().skipped));
     }
     // From here on the shards are no longer what was noted.
     disk::remove_file(&note)?;

@@ -3,7 +3,8 @@
 use super::curve::Curve;
 use super::pace::Pace;
 use super::{model, saved};
-use crate::data::{Mix, Shards};
+use crate::cache::{Record, store};
+use crate::data::{Mix, MixError, Shards};
 use crate::exec::{Outcome, StageContext, StageError};
 use crate::fault::{self, SAVE_EVERY};
 use crate::model::{Decoder, weights};
@@ -19,7 +20,7 @@ const MEASUREMENTS: u64 = 10;
 pub fn run(recipe: &TrainRecipe, context: &StageContext) -> Result<Outcome, StageError> {
     let shards =
         recipe.mixture.iter().map(|part| Shards::open(context.input(&part.corpus))).collect::<Result<Vec<_>, _>>()?;
-    let mix = Mix::new(recipe, &shards)?;
+    let mix = Mix::new(recipe, &shards).map_err(|error| named(error, recipe, context))?;
     let realised: u64 = mix.realised().iter().map(|tokens| tokens.0).sum();
     let (decoder, from) = match &recipe.init {
         Init::Random { shape, embedding_std, matrix_std, seed } => {
@@ -86,6 +87,17 @@ pub fn run(recipe: &TrainRecipe, context: &StageContext) -> Result<Outcome, Stag
     model::save(context.out(), &trainer.decoder, from.as_deref())?;
     curve.write(context.out())?;
     Ok(outcome)
+}
+
+/// A recipe knows its corpora by their keys; people know them by name, which their records hold.
+fn named(error: MixError, recipe: &TrainRecipe, context: &StageContext) -> StageError {
+    let MixError::TooSmall { index, .. } = error else { return error.into() };
+    let record = std::fs::read(context.input(&recipe.mixture[index].corpus).join(store::RECORD)).ok();
+    let record = record.and_then(|bytes| Record::from_bytes(&bytes).ok());
+    match record.as_ref().and_then(|record| record.labels.first()) {
+        Some(label) => StageError::new(format!("{error} (corpus {index} is `{}`)", label.stage)),
+        None => error.into(),
+    }
 }
 
 fn save(trainer: &Trainer, curve: &Curve, losses: &[f64], context: &StageContext) -> Result<(), StageError> {

@@ -90,7 +90,14 @@ impl Source {
     pub fn documents_after(&self, at: Position) -> Documents<'_> {
         let before = self.files[..at.file.min(self.files.len())].iter();
         let before = before.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
-        Documents { source: self, at, records: None, bytes: Arc::new(AtomicU64::new(before)), done: false }
+        Documents {
+            source: self,
+            at,
+            records: None,
+            bytes: Arc::new(AtomicU64::new(before)),
+            first_skipped: None,
+            done: false,
+        }
     }
 
     /// Bytes of all files, as they lie on disk.
@@ -164,6 +171,8 @@ pub struct Documents<'a> {
     records: Option<Records>,
     /// Bytes read of files, in this process.
     bytes: Arc<AtomicU64>,
+    /// The first bad line skipped, in this process.
+    first_skipped: Option<String>,
     done: bool,
 }
 
@@ -176,6 +185,11 @@ impl Documents<'_> {
     /// Bad lines skipped so far.
     pub fn skipped(&self) -> u64 {
         self.at.skipped
+    }
+
+    /// Where the first of them was that this process met, and what is wrong with it.
+    pub fn first_skipped(&self) -> Option<&str> {
+        self.first_skipped.as_deref()
     }
 
     /// Right behind the last document.
@@ -216,7 +230,10 @@ impl Documents<'_> {
                     self.at.documents += 1;
                     return Ok(Some(Document { text, file: self.at.file, line: record.line }));
                 }
-                (Err(_), BadLines::Skip) => self.at.skipped += 1,
+                (Err(reason), BadLines::Skip) => {
+                    self.at.skipped += 1;
+                    self.first_skipped.get_or_insert_with(|| format!("{}:{}: {reason}", path.display(), record.line));
+                }
                 (Err(reason), BadLines::Fail) => {
                     return Err(SourceError::BadLine { path: path.clone(), line: record.line, reason });
                 }
