@@ -191,7 +191,19 @@ fn curves(place: &Path) -> Vec<(String, String, String, u64, f64)> {
 #[test]
 fn ones_own_model_text_and_questions_go_through_every_stage() {
     let bench = Bench::new();
-    done(&bench.run(&["--jobs", "1", "--threads", "2"]));
+    let told = done(&bench.ablate(&[
+        "run",
+        "exp.yaml",
+        "--lab",
+        "lab.yaml",
+        "--progress",
+        "plain",
+        "--jobs",
+        "1",
+        "--threads",
+        "2",
+    ]));
+    assert!(told.contains("2 bad lines were left out, such as data/web/0.jsonl.gz:61: "), "{told}");
     let rows = curves(&bench.path("results"));
     let of = |arm: &str, stage: &str, metric: &str| -> Vec<f64> {
         let rows = rows.iter().filter(|(a, s, m, ..)| a.contains(arm) && s == stage && m == metric);
@@ -235,6 +247,30 @@ fn ones_own_model_text_and_questions_go_through_every_stage() {
     let config: Value = serde_json::from_slice(&fs::read(bench.path("out/config.json")).unwrap()).unwrap();
     assert_eq!((&config["eos_token_id"], &config["max_position_embeddings"]), (&json!(264), &json!(777)));
     assert_eq!(weights::check(&bench.path("out")).unwrap(), shape(280));
+    let card = fs::read_to_string(bench.path("out/README.md")).unwrap();
+    for part in [
+        "### `web`",
+        "| web | 75.00% | text with digest",
+        "`q` and `a` as `user-assistant`",
+        "tokens read: 5888",
+        "cosine to 10% of it",
+    ] {
+        assert!(card.contains(part), "no `{part}` in {card}");
+    }
+    for part in [
+        "3 rollout steps on prompts `sums`: 4 prompts × 4 responses",
+        "`rl.accuracy/sums`",
+        "`gain.accuracy/sums`",
+        "ablate run exp.yaml",
+    ] {
+        assert!(card.contains(part), "no `{part}` in {card}");
+    }
+    // A card tells of the stages behind the weights, and of no later one.
+    let to =
+        ["export", "exp.yaml", "--lab", "lab.yaml", "--arm", arm, "--seed", "0", "--stage", "base", "--to", "base"];
+    done(&bench.ablate(&to));
+    let card = fs::read_to_string(bench.path("base/README.md")).unwrap();
+    assert!(!card.contains("`web`") && card.contains("## Mid-training\n\nNone."), "{card}");
 
     // Other threads, and data that moved: the same bytes, and nothing is made anew.
     done(&bench.run(&["--results", "again", "--jobs", "2", "--threads", "1"]));
@@ -264,7 +300,7 @@ fn a_corpus_smaller_than_asked_is_refused_or_read_again() {
     bench.write("lab.yaml", &LAB.replace("here: 6k tokens", "here: 40k tokens"));
     let output = bench.run(&["--only", "midtrained=yes"]);
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(3) && text.contains("epochs"), "{text}");
+    assert!(output.status.code() == Some(3) && text.contains("epochs") && text.contains("is `corpus:"), "{text}");
     bench.write("lab.yaml", &LAB.replace("boundary: document }", "boundary: document, epochs: 9 }"));
     done(&bench.run(&["--only", "midtrained=yes"]));
 }
