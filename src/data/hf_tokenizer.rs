@@ -92,6 +92,14 @@ impl SpecialTokens {
     }
 }
 
+/// The parts of a `tokenizer.json` that must be JSON down to the last string.
+#[derive(serde::Deserialize)]
+#[allow(dead_code)]
+struct Unwrapped {
+    decoder: Option<serde_json::Value>,
+    normalizer: Option<serde_json::Value>,
+}
+
 impl HfTokenizer {
     /// From a model's folder, from a `tokenizer.json` with whatever stands beside it, or from a GGUF file.
     pub fn load(place: &Path) -> Result<HfTokenizer, HfTokenizerError> {
@@ -134,8 +142,8 @@ impl HfTokenizer {
     /// From the bytes of a `tokenizer.json`; `place` names it in errors.
     pub fn new(place: &str, json: &[u8], specials: &SpecialTokens) -> Result<HfTokenizer, HfTokenizerError> {
         let invalid = |reason: String| HfTokenizerError::Invalid { place: place.to_string(), reason };
-        // The crate unwraps what it cannot read of a decoder; text that is no JSON at all is said first.
-        serde_json::from_slice::<serde::de::IgnoredAny>(json).map_err(|error| invalid(error.to_string()))?;
+        // The crate unwraps what it cannot read of a decoder, so that is read first; large parts are only looked through.
+        serde_json::from_slice::<Unwrapped>(json).map_err(|error| invalid(error.to_string()))?;
         let mut inner = std::panic::catch_unwind(|| Tokenizer::from_bytes(json))
             .map_err(|_| invalid("a part of it is not what its kind says".to_string()))?
             .map_err(|error| invalid(error.to_string()))?;
@@ -311,6 +319,18 @@ mod tests {
 
     fn open(begin: bool, specials: SpecialTokens) -> Result<HfTokenizer, HfTokenizerError> {
         HfTokenizer::new("test", &file(begin), &specials)
+    }
+
+    #[test]
+    fn a_decoder_that_is_no_text_is_refused_with_its_place() {
+        let text = String::from_utf8(file(false)).unwrap();
+        let start = text.find("\"decoder\"").unwrap();
+        for (from, to) in [("ByteLevel", "\\ud800"), ("false", "1e999")] {
+            let at = start + text[start..].find(from).unwrap();
+            let broken = [&text[..at], to, &text[at + from.len()..]].concat();
+            let error = HfTokenizer::new("test", broken.as_bytes(), &SpecialTokens::default()).unwrap_err().to_string();
+            assert!(error.contains("line 1 column"), "{error}");
+        }
     }
 
     #[test]
