@@ -206,6 +206,27 @@ fn hostile_answers_are_given_up_on_without_a_large_stack() {
 }
 
 #[test]
+fn what_stops_a_comparison_does_not_depend_on_its_order() {
+    // Found by fuzzing. Beyond the budget, beyond what is evaluated, without a value, not decided in 256 bits.
+    let stops = [
+        "3!!!!!!!!!!",
+        "5^(5^(5^(5Z5)))",
+        "5^(5^(5^(5^5)))",
+        "1/0",
+        "f(2)!",
+        "\\sin(10^{4000})",
+        "x^{1/0}",
+        "17",
+        "x+1",
+    ];
+    for a in stops {
+        for b in stops {
+            assert_eq!(equal(a, b), equal(b, a), "{a} {b}");
+        }
+    }
+}
+
+#[test]
 fn an_answer_that_cannot_be_read_is_never_read_as_a_number_in_it() {
     for answer in
         ["1-", "+1+", "1 or so", "about 1", "the value 1 is it", "1 @", "\\foo{1}", "1)", "(1", "=1", "1=", "1?!"]

@@ -59,6 +59,23 @@ pub struct Comparison<'o> {
     constants: HashMap<(Id, bool, bool), Result<Value, Stop>>,
 }
 
+/// Two values, or the graver of what stopped them: the same, whichever is looked at first. An exhausted budget is the gravest,
+/// since what is looked at after it has none.
+fn both<T>(x: Result<T, Stop>, y: Result<T, Stop>) -> Result<(T, T), Stop> {
+    let grave = |stop: &Stop| match stop {
+        Stop::Budget => 4,
+        Stop::Unsupported => 3,
+        Stop::Precision => 2,
+        Stop::Undefined => 1,
+        Stop::Syntax => 0,
+    };
+    match (x, y) {
+        (Ok(x), Ok(y)) => Ok((x, y)),
+        (Err(a), Err(b)) => Err(if grave(&a) >= grave(&b) { a } else { b }),
+        (Err(stop), _) | (_, Err(stop)) => Err(stop),
+    }
+}
+
 fn stopped(stop: Stop) -> Outcome {
     match stop {
         Stop::Budget => Unknown(Rule::Budget),
@@ -131,11 +148,10 @@ impl<'o> Comparison<'o> {
     }
 
     fn constants(&mut self, a: Item, b: Item) -> Outcome {
-        let (x, y) = match (self.constant(a), self.constant(b)) {
-            (Ok(x), Ok(y)) => (x, y),
-            (Err(Stop::Unsupported), _) | (_, Err(Stop::Unsupported)) => return self.by_structure(a, b),
-            (Err(Stop::Budget), _) | (_, Err(Stop::Budget)) => return stopped(Stop::Budget),
-            (Err(stop), _) | (_, Err(stop)) => return stopped(stop),
+        let (x, y) = match both(self.constant(a), self.constant(b)) {
+            Ok(values) => values,
+            Err(Stop::Unsupported) => return self.by_structure(a, b),
+            Err(stop) => return stopped(stop),
         };
         let rule = match (&x, &y) {
             (Value::Exact(_), Value::Exact(_)) => Rule::Number,
@@ -153,8 +169,9 @@ impl<'o> Comparison<'o> {
 
     fn in_field(&mut self, a: Item, b: Item) -> Result<Outcome, Stop> {
         for number in 0..3 {
-            let x = residue(&self.arena, a.id, number, a.plus(), &mut self.meter)?;
-            let y = residue(&self.arena, b.id, number, b.plus(), &mut self.meter)?;
+            let x = residue(&self.arena, a.id, number, a.plus(), &mut self.meter);
+            let y = residue(&self.arena, b.id, number, b.plus(), &mut self.meter);
+            let (x, y) = both(x, y)?;
             if x != y {
                 return Ok(Different(Rule::Identity));
             }
@@ -212,11 +229,10 @@ impl<'o> Comparison<'o> {
                 number += 1;
                 let x = self.difference(a, p);
                 let y = self.difference(b, q);
-                let ((x, left), (y, gone)) = match (x, y) {
-                    (Err(stop @ (Stop::Budget | Stop::Unsupported)), _)
-                    | (_, Err(stop @ (Stop::Budget | Stop::Unsupported))) => return Err(stop),
-                    (Ok(x), Ok(y)) => (x, y),
-                    _ => continue,
+                let ((x, left), (y, gone)) = match both(x, y) {
+                    Err(stop @ (Stop::Budget | Stop::Unsupported)) => return Err(stop),
+                    Ok(values) => values,
+                    Err(_) => continue,
                 };
                 if (left || gone) && !complex && !imaginary {
                     continue;
