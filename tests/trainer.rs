@@ -104,6 +104,23 @@ fn bits(params: &Params) -> Vec<u32> {
     params.flat().iter().map(|value| value.to_bits()).collect()
 }
 
+/// The same recipe on every device that is there, documents apart.
+#[test]
+fn a_phase_on_a_device_follows_the_hosts() {
+    let recipe = TrainRecipe { boundary: Boundary::Document, ..pretraining() };
+    let expected = run(&mut trainer(&recipe, start()), 8, 2);
+    for device in ablate::model::device::present() {
+        let mut decoder = start();
+        decoder.set_device(device);
+        let mut trainer = trainer(&recipe, decoder);
+        for (found, expected) in run(&mut trainer, 8, 2).iter().zip(&expected) {
+            assert!((found.loss - expected.loss).abs() < 1e-3 * expected.loss, "{found:?} and {expected:?}");
+            let off = (found.grad_norm - expected.grad_norm).abs();
+            assert!(off < 1e-2 * expected.grad_norm, "{found:?} and {expected:?}");
+        }
+    }
+}
+
 #[test]
 fn the_loss_starts_at_the_logarithm_of_the_vocabulary_and_falls() {
     let metrics = run(&mut trainer(&pretraining(), start()), STEPS, 2);

@@ -1,7 +1,10 @@
 //! The command line: verbs and flags, and the help that teaches them.
 
+use crate::recipe::Backend;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Which mid-training data makes a base model good at RL? One file states the question; `ablate` runs it and judges the answer.
 #[derive(Debug, Parser)]
@@ -73,13 +76,50 @@ pub struct Selection {
     /// Only arms at this level; may be given several times (levels of one axis add up, axes narrow).
     #[arg(long, value_name = "AXIS=LEVEL")]
     pub only: Vec<String>,
+    /// Where models compute: `cpu`, `cuda`, `cuda:N` or `metal` (builds with that feature). Numbers of another family of
+    /// devices are other numbers: each has artifacts of its own.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: Device,
+}
+
+/// A family of devices, which is part of what an artifact is, and which of them, which is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device {
+    pub backend: Backend,
+    pub number: usize,
+}
+
+impl FromStr for Device {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Device, String> {
+        let (family, number) = text.split_once(':').unwrap_or((text, "0"));
+        let backend = match family {
+            "cpu" if family == text => Backend::Cpu,
+            "cuda" => Backend::Cuda,
+            "metal" => Backend::Metal,
+            _ => return Err("expected cpu, cuda, cuda:N or metal".into()),
+        };
+        let number = number.parse().map_err(|_| format!("`{number}` is not the number of a device"))?;
+        Ok(Device { backend, number })
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.backend {
+            Backend::Cpu => f.write_str("cpu"),
+            Backend::Cuda => write!(f, "cuda:{}", self.number),
+            Backend::Metal => write!(f, "metal:{}", self.number),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
     pub selection: Selection,
-    /// Stages that run at once. Default: one per core.
+    /// Stages that run at once. Default: one per core, or one on a GPU.
     #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub jobs: Option<usize>,
     /// Threads inside a stage. Default: cores divided by jobs. Results do not depend on it.

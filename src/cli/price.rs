@@ -22,8 +22,8 @@ pub fn lines(
         let seconds = rest / (device.flops * device.mfu) + decode / (device.flops * device.decode_mfu);
         let hours = seconds / 3600.0;
         lines.push(format!(
-            "on {}: {hours:.1} GPU hours ({:.1} h on {}), taking {:.0}% of {:.0} TFLOP/s in training and {:.0}% in generation; no \
-             accelerator backend exists, so this is a price and nothing more",
+            "on {}: {hours:.1} GPU hours ({:.1} h on {}), taking {:.0}% of {:.0} TFLOP/s in training and {:.0}% in generation: a \
+             price by arithmetic, not a measurement",
             device.name,
             hours / device.count as f64,
             device.count,

@@ -7,6 +7,7 @@ use super::session::Session;
 use crate::cache::Store;
 use crate::exec::{Stop, Summary, run as execute};
 use crate::plan::Caps;
+use crate::recipe::Backend;
 use crate::stages::LocalBench;
 use std::time::Duration;
 
@@ -31,14 +32,17 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             return Err(Failure::usage(format!("{flag} must be a positive number of hours, at most a million")));
         }
     }
+    let device = args.selection.device;
+    let bench = LocalBench::on(device.backend, device.number).map_err(Failure::usage)?;
     let mut session = Session::open_to_run(&args.selection)?;
     if !session.absent.is_empty() {
         return Err(Failure::usage(&session.absent));
     }
     session.store = Store::create(&args.selection.results.join(".store"))?;
     session.digests.write(&session.store)?;
-    // More jobs than trials would find nothing to do; the threads they leave make each stage faster.
-    let jobs = args.jobs.unwrap_or(cores.min(session.selected.len()).max(1));
+    // More jobs than trials would find nothing to do; the threads they leave make each stage faster. A GPU holds one model.
+    let at_once = if device.backend == Backend::Cpu { cores.min(session.selected.len()).max(1) } else { 1 };
+    let jobs = args.jobs.unwrap_or(at_once);
     let mut setup = session.setup();
     setup.jobs = jobs;
     setup.threads = args.threads.unwrap_or((cores / jobs).max(1));
@@ -50,7 +54,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     on_interrupt(stop.clone());
     let caps = Caps { max_hours: args.budget, max_disk: None };
     let progress = Progress::new(args.progress);
-    let summary = execute(&setup, caps, &LocalBench, &stop, &|event| progress.show(event)).map_err(Failure::usage)?;
+    let summary = execute(&setup, caps, &bench, &stop, &|event| progress.show(event)).map_err(Failure::usage)?;
     conclude(args, &session, &summary)
 }
 
@@ -125,6 +129,9 @@ fn again(selection: &Selection, arm: Option<&[(String, String)]>) -> String {
     if let Some(seeds) = selection.seeds {
         flag("--seeds", &seeds.to_string());
     }
+    if selection.device.backend != Backend::Cpu {
+        flag("--device", &selection.device.to_string());
+    }
     match arm {
         Some(levels) => levels.iter().for_each(|(axis, level)| flag("--only", &format!("{axis}={level}"))),
         None => selection.only.iter().for_each(|pair| flag("--only", pair)),
@@ -154,8 +161,9 @@ mod tests {
             results: "r".into(),
             seeds: Some(2),
             only: vec!["corpus=a".into()],
+            device: "cuda:1".parse().unwrap(),
         };
-        let flags = "--lab ./tiny.yaml --results r --seeds 2 --only";
+        let flags = "--lab ./tiny.yaml --results r --seeds 2 --device cuda:1 --only";
         assert_eq!(again(&selection, None), format!("ablate run 'my exp'\\''s.yaml' {flags} corpus=a"));
         let levels = [("corpus".to_string(), "b".to_string()), ("family".into(), "llama".into())];
         assert!(again(&selection, Some(&levels)).ends_with("--only corpus=b --only family=llama"));

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 pub struct Session {
     pub experiment: Experiment,
     pub lab: Lab,
+    /// What its stages compute on.
+    pub backend: Backend,
     /// Every trial of the experiment, in the order of results.
     pub trials: Vec<TrialPlan>,
     /// Indices of those asked for by `--only`.
@@ -56,24 +58,26 @@ impl Session {
             }
             _ => {}
         }
+        let backend = selection.device.backend;
         let seeds = lower::seeds(&experiment, &lab, selection.seeds);
         // Mistakes within the files come first, before anything is looked at that takes time.
-        lower(&experiment, &lab, &seeds, Backend::Cpu).map_err(Failure::usage)?;
+        lower(&experiment, &lab, &seeds, backend).map_err(Failure::usage)?;
         let mut kept = experiment.clone();
         kept.keep_only(&pairs(&selection.only)?).map_err(Failure::usage)?;
         let store = Store::at(&selection.results.join(".store"))?;
         let (outside, sources, absent, digests) = look_outside(&kept, &lab, &store, fetch)?;
-        let trials = lower_with(&experiment, &lab, &outside, &seeds, Backend::Cpu).map_err(Failure::usage)?;
+        let trials = lower_with(&experiment, &lab, &outside, &seeds, backend).map_err(Failure::usage)?;
         let kept: HashSet<&str> = kept.arms.iter().map(|arm| arm.id.as_str()).collect();
         let selected = trials.iter().enumerate().filter(|(_, trial)| kept.contains(trial.arm.as_str()));
         let selected = selected.map(|(index, _)| index).collect();
         let results = selection.results.join(&experiment.name).join(&lab.name);
-        Ok(Session { experiment, lab, trials, selected, store, results, outside, sources, absent, digests })
+        Ok(Session { experiment, lab, backend, trials, selected, store, results, outside, sources, absent, digests })
     }
 
     /// What the runner and the planner need; one stage at a time on one thread unless changed.
     pub fn setup(&self) -> Setup<'_> {
         let mut setup = Setup::new(&self.trials, &self.store, &self.results);
+        setup.backend = self.backend;
         setup.selected = self.selected.clone();
         setup.sources = self.sources.clone();
         setup.known = self.known();

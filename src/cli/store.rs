@@ -77,7 +77,7 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
         seen.findings.iter().map(|finding| format!("{}: {}", finding.entry, finding.problem)).collect();
     #[cfg(feature = "engine")]
     if args.recompute > 0 {
-        let again = crate::exec::recompute(&store, &crate::stages::LocalBench, args.recompute)?;
+        let again = crate::exec::recompute(&store, &crate::stages::LocalBench::default(), args.recompute)?;
         println!("{} stages made again and compared byte by byte", again.len());
         for stage in again {
             wrong.extend(stage.differences.iter().map(|difference| format!("{}: {difference}", stage.stage)));

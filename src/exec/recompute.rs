@@ -3,7 +3,7 @@
 
 use super::bench::{Bench, Outcome, StageContext};
 use crate::cache::{CacheError, Record, Store, disk};
-use crate::recipe::{Kind, Recipe};
+use crate::recipe::{Backend, Kind, Recipe};
 use std::collections::BTreeSet;
 
 /// One stage made again.
@@ -16,14 +16,16 @@ pub struct Recomputed {
 }
 
 /// Makes up to `count` stages again whose inputs are in the store, chosen by key and so without favour. Checkpoints are
-/// left out: where they came from is no longer known.
+/// left out, since where they came from is no longer known, and what a GPU made, since only CPUs promise their bytes.
 pub fn recompute(store: &Store, bench: &dyn Bench, count: usize) -> Result<Vec<Recomputed>, CacheError> {
     let _in_use = store.in_use()?;
     let mut records = store.records()?;
     records.sort_by_key(|record| record.key);
     let there: BTreeSet<_> = records.iter().map(|record| record.key).collect();
     let possible = |record: &&Record| {
-        record.kind != Kind::Checkpoint.name() && record.inputs.iter().all(|input| there.contains(input))
+        let backend = store.fingerprint(&record.key).map_or(Backend::Cpu, |fingerprint| fingerprint.backend);
+        let promised = record.kind != Kind::Checkpoint.name() && backend == Backend::Cpu;
+        promised && record.inputs.iter().all(|input| there.contains(input))
     };
     records.iter().filter(possible).take(count).map(|record| again(store, bench, record)).collect()
 }

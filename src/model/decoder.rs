@@ -1,6 +1,7 @@
 //! The decoder and what it is asked for.
 
 use super::backward::{self, backward};
+use super::device::OnDevice;
 use super::forward::{Tape, forward, linear, size};
 use super::kernel::elementwise::{add, round_bf16};
 use super::kernel::gemm::{Into, Panels};
@@ -50,6 +51,8 @@ pub struct Decoder {
     weights: Weights,
     /// Buffers that passes hand on to each other, so that nothing is allocated once they are warm.
     lanes: Mutex<Vec<Lane>>,
+    /// Where to compute, if not here.
+    pub(super) device: Option<OnDevice>,
 }
 
 /// Parameters, and the forms in which products read them.
@@ -217,7 +220,7 @@ impl Merge<'_> {
 }
 
 /// `objective(range, logprob, dlogprob)`.
-type Objective<'a> = &'a (dyn Fn(Range<usize>, &[f32], &mut [f32]) + Sync);
+pub(super) type Objective<'a> = &'a (dyn Fn(Range<usize>, &[f32], &mut [f32]) + Sync);
 
 impl Decoder {
     /// Wraps weights; refuses parameters whose names or shapes are not those of `shape`.
@@ -229,7 +232,7 @@ impl Decoder {
         let mut weights =
             Weights { params, layout, packed, head, backward, rotations, shape: shape.clone(), precision };
         weights.pack();
-        Ok(Decoder { shape, weights, lanes: Mutex::default() })
+        Ok(Decoder { shape, weights, lanes: Mutex::default(), device: None })
     }
 
     /// Embeddings N(0, `embedding_std`); matrices N(0, `matrix_std`), those that write to the residual stream divided
@@ -270,7 +273,29 @@ impl Decoder {
     pub fn set_precision(&mut self, precision: Precision) {
         if self.weights.precision != precision {
             self.weights.precision = precision;
-            self.weights.pack();
+            self.changed();
+        }
+    }
+
+    /// Computes on a candle device from now on; see [`super::device`] for what moves there. `Device::Cpu` is candle's own
+    /// CPU implementation, for tests.
+    pub fn set_device(&mut self, device: candle_core::Device) {
+        self.device = Some(OnDevice::new(device));
+        // What the host's products read is not needed any more.
+        self.weights.packed.clear();
+        self.weights.head = Panels::default();
+        self.weights.backward.take();
+    }
+
+    pub(super) fn on_device(&self) -> Option<&OnDevice> {
+        self.device.as_ref()
+    }
+
+    /// Bringing whoever reads the weights up to date.
+    fn changed(&mut self) {
+        match &mut self.device {
+            Some(device) => device.forget(),
+            None => self.weights.pack(),
         }
     }
 
@@ -285,11 +310,14 @@ impl Decoder {
     /// Changes the weights.
     pub fn update(&mut self, f: impl FnOnce(&mut Params)) {
         f(&mut self.weights.params);
-        self.weights.pack();
+        self.changed();
     }
 
     /// Logits of every position, `[N, vocab]`.
     pub fn logits(&self, ids: &[u32], starts: &[usize]) -> Vec<f32> {
+        if let Some(device) = &self.device {
+            return device.logits(&self.shape, &self.weights, ids, starts);
+        }
         let batch = Batch { ids, targets: ids, starts };
         let mut logits = vec![0.0; ids.len() * self.shape.vocab];
         for chunk in chunks(batch) {
@@ -327,6 +355,9 @@ impl Decoder {
     ) -> TokenScores {
         let n = batch.ids.len();
         assert!(batch.targets.len() == n && batch.starts.first() == Some(&0) && batch.starts.last() == Some(&n));
+        if let Some(device) = &self.device {
+            return device.scores(&self.shape, &self.weights, batch, objective, grads);
+        }
         let chunks = chunks(batch);
         let lanes = LANES.min(chunks.len());
         let threads = threads.clamp(1, lanes.max(1));

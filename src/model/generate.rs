@@ -5,12 +5,12 @@
 //! prompt is read from cache once a step and not once a sample. A finished sequence leaves the batch and makes room for
 //! the next prompt. Nothing is allocated per token but what is returned.
 
-use super::Decoder;
 use super::attention::{qkv_width, score_scale};
 use super::forward::{Projected, Tape, embed, feed_forward, forward, linear, norm, project, residual, size};
 use super::kernel::gemm::{Into, PANEL, clear_tail, gemm, pack, pack_transposed, panels_len};
 use super::kernel::head::{argmax, exponentials, finish, pick, temper};
 use super::kernel::softmax::{multiply, softmax};
+use super::{Decoder, device};
 use crate::fault;
 use crate::recipe::{ModelShape, Rng};
 use std::ops::Range;
@@ -82,7 +82,9 @@ pub fn generate(
     threads: usize,
 ) -> Vec<Vec<Completion>> {
     let watch = Watch { ends: &|_| false, done: &|_, _, _| {} };
-    generate_watched(decoder, prompts, sampling, draw, threads, threads.max(1) * TOGETHER, &watch)
+    // A device knows itself how many it can hold.
+    let live = if decoder.on_device().is_some() { usize::MAX } else { threads.max(1) * TOGETHER };
+    generate_watched(decoder, prompts, sampling, draw, threads, live, &watch)
 }
 
 /// As [`generate`], with at most `live` sequences at once in all threads (a matter of memory and speed alone), and with
@@ -96,6 +98,9 @@ pub fn generate_watched(
     live: usize,
     watch: &Watch,
 ) -> Vec<Vec<Completion>> {
+    if let Some(on) = decoder.on_device() {
+        return device::Sampler { decoder, on, sampling, draw, threads, watch }.run(prompts, live);
+    }
     let samples = prompts.iter().map(|prompt| prompt.samples).sum::<usize>().min(live);
     let together = samples.div_ceil(threads.max(1)).clamp(1, TOGETHER);
     let jobs = jobs(prompts, together);
@@ -150,19 +155,19 @@ pub fn generate_watched(
 }
 
 /// Some samples of one prompt, which share its cache.
-struct Job {
-    prompt: usize,
-    samples: Range<usize>,
+pub(super) struct Job {
+    pub prompt: usize,
+    pub samples: Range<usize>,
 }
 
 impl Job {
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.samples.len()
     }
 }
 
 /// The samples of each prompt, cut where they are more than decode together.
-fn jobs(prompts: &[Prompt], together: usize) -> Vec<Job> {
+pub(super) fn jobs(prompts: &[Prompt], together: usize) -> Vec<Job> {
     let cut = |(prompt, Prompt { samples, .. }): (usize, &Prompt)| {
         let samples = *samples;
         (0..samples).step_by(together).map(move |first| Job { prompt, samples: first..samples.min(first + together) })
@@ -310,7 +315,7 @@ impl<'a> Live<'a> {
         });
         let mut sequence = Sequence { sample, rng, completion, slot };
         if self.sampling.max_new > 0 {
-            draw(&mut sequence, &self.logits[logits], self.sampling, &mut self.weights);
+            draw(&mut sequence.rng, &mut sequence.completion, &self.logits[logits], self.sampling, &mut self.weights);
         }
         sequence
     }
@@ -373,7 +378,7 @@ impl<'a> Live<'a> {
         weights.round(&mut self.logits);
         let rows = self.logits.chunks_exact(shape.vocab);
         for (sequence, logits) in self.families.iter_mut().flat_map(|family| &mut family.live).zip(rows) {
-            draw(sequence, logits, self.sampling, &mut self.weights);
+            draw(&mut sequence.rng, &mut sequence.completion, logits, self.sampling, &mut self.weights);
         }
         self.retire();
     }
@@ -463,12 +468,17 @@ fn kv_at(shape: &ModelShape, head: usize) -> (usize, usize) {
 }
 
 /// Draws a sequence's next token from a row of logits.
-fn draw(sequence: &mut Sequence, logits: &[f32], sampling: &Sampling, weights: &mut Vec<f32>) {
+pub(super) fn draw(
+    rng: &mut Rng,
+    completion: &mut Completion,
+    logits: &[f32],
+    sampling: &Sampling,
+    weights: &mut Vec<f32>,
+) {
     let fill = |weights: &mut Vec<f32>| {
         weights.clear();
         weights.extend_from_slice(logits);
     };
-    let Sequence { rng, completion, .. } = sequence;
     let uniform = rng.f32();
     let plain = sampling.temperature == 1.0 && sampling.banned.is_empty();
     fill(weights);

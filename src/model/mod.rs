@@ -6,7 +6,10 @@
 //! very functions that the trainer runs, so a sampled token's log-probability *is* the trainer's, bit for bit, and the
 //! first update of a policy has a ratio of exactly one; nothing is allocated per step; and an objective is a function
 //! from log-probabilities to their derivatives. candle composes the same decoder out of its own operations in
-//! [`oracle`], which the tests hold every logit and every gradient against, and which runs on other devices.
+//! [`oracle`], which the tests hold every logit and every gradient against.
+//!
+//! On a GPU the three things that take the time, gradients, scores and sampling, are candle's ([`device`]); everything else
+//! stays here. That is another family of numbers, and its artifacts have keys of their own.
 //!
 //! **Determinism.** Every number of a matrix product is one chain of fused multiply-adds over the inner index, whatever
 //! the number of rows, the tiling, the instruction set or the thread count; every reduction has a fixed shape; gradients
@@ -20,6 +23,7 @@
 mod attention;
 mod backward;
 pub mod decoder;
+pub mod device;
 mod forward;
 pub mod generate;
 pub mod gguf;
@@ -57,6 +61,8 @@ pub enum ModelError {
     Config { path: String, what: String },
     #[error("{path}: {source}")]
     Io { path: String, source: std::io::Error },
+    #[error("{device} can't be used: {what}")]
+    Device { device: String, what: String },
     #[error("{path} is not a safetensors file: {source}")]
     Safetensors { path: String, source: safetensors::SafeTensorError },
 }

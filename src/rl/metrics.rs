@@ -38,7 +38,8 @@ pub struct RlMetrics {
     pub clip_fraction: f64,
     pub clip_fraction_lower: f64,
     pub approx_kl: f64,
-    /// Largest |ratio - 1| in the first update: exactly 0, because sampler and trainer run the same forward pass.
+    /// Largest |ratio - 1| in the first update: exactly 0 on CPUs, where sampler and trainer run the same
+    /// forward pass, and rounding on other devices.
     pub first_ratio_off_one: f64,
     /// Response tokens sampled.
     pub tokens: u64,

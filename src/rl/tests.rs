@@ -128,6 +128,33 @@ fn the_first_ratio_is_exactly_one() {
     assert!(sums.tokens > 0);
 }
 
+/// Sampler and trainer are other kernels there, so the first ratio is one within rounding only.
+#[test]
+fn steps_on_a_device_are_the_hosts_within_rounding() {
+    let expected = run(&mut RlTrainer::new(&recipe(), policy()), 4, 1);
+    for device in crate::model::device::present() {
+        let mut policy = policy();
+        policy.set_device(device);
+        let mut trainer = RlTrainer::new(&recipe(), policy);
+        let found = run(&mut trainer, 2, 2);
+        // Interrupted, and taken up again on the same device.
+        let dir = tempfile::tempdir().unwrap();
+        trainer.save(dir.path()).unwrap();
+        let mut policy = self::policy();
+        policy.set_device(crate::model::device::present().remove(0));
+        let mut trainer = RlTrainer::resume(&recipe(), policy, dir.path()).unwrap();
+        let found: Vec<_> = found.into_iter().chain(run(&mut trainer, 2, 1)).collect();
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!(found.updates > 0 && found.updates == expected.updates);
+            assert!(found.first_ratio_off_one < 1e-4, "{}", found.first_ratio_off_one);
+            let near = |a: f64, b: f64| (a - b).abs() < 1e-3 * b.abs().max(0.1);
+            assert_eq!(found.reward, expected.reward, "the same tokens are drawn");
+            assert!(near(found.grad_norm, expected.grad_norm), "{found:?} and {expected:?}");
+            assert!(near(found.entropy, expected.entropy), "{found:?} and {expected:?}");
+        }
+    }
+}
+
 #[test]
 fn groups_hold_what_the_recipe_asks_for() {
     let recipe = recipe();

@@ -1,7 +1,7 @@
 //! Evaluation of one model, and the rows that an evaluation adds to a curve.
 
 use super::curve::Curve;
-use super::{model, problems};
+use super::{LocalBench, model, problems};
 use crate::eval::{Evaluation, evaluate};
 use crate::exec::{Outcome, StageContext, StageError};
 use crate::fault;
@@ -10,11 +10,11 @@ use crate::recipe::EvalRecipe;
 use std::io::Write;
 use std::path::Path;
 
-pub fn run(recipe: &EvalRecipe, context: &StageContext) -> Result<Outcome, StageError> {
+pub fn run(recipe: &EvalRecipe, context: &StageContext, bench: &LocalBench) -> Result<Outcome, StageError> {
     let folder = model::folder(context, &recipe.model);
     let benchmarks = problems::of_protocol(&recipe.protocol, context)?;
     let tokenizer = model::tokenizer(&folder, &recipe.protocol)?;
-    let decoder = weights::load(&folder)?;
+    let decoder = bench.place(weights::load(&folder)?);
     fault::point("mid-eval");
     let evaluation = evaluate(&decoder, &recipe.protocol, &benchmarks, &tokenizer, context.threads())?;
     let mut curve = Curve::default();

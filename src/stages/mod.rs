@@ -19,10 +19,35 @@ mod saved;
 mod train;
 
 use crate::exec::{Bench, Outcome, StageContext, StageError};
-use crate::recipe::Recipe;
+use crate::model::{Decoder, ModelError, device};
+use crate::recipe::{Backend, Recipe};
+use candle_core::Device;
 
-/// Real training on this machine.
-pub struct LocalBench;
+/// Real training on this machine: on its CPUs, or on one other device.
+#[derive(Default)]
+pub struct LocalBench {
+    device: Option<Device>,
+}
+
+impl LocalBench {
+    /// On the `number`-th device of a family. Fails if this build or this machine has none.
+    pub fn on(backend: Backend, number: usize) -> Result<LocalBench, ModelError> {
+        Ok(LocalBench { device: device::open(backend, number)? })
+    }
+
+    /// On a device that is open already.
+    pub fn with(device: Device) -> LocalBench {
+        LocalBench { device: Some(device) }
+    }
+
+    /// A decoder where this bench computes.
+    fn place(&self, mut decoder: Decoder) -> Decoder {
+        if let Some(device) = &self.device {
+            decoder.set_device(device.clone());
+        }
+        decoder
+    }
+}
 
 impl Bench for LocalBench {
     fn run(&self, recipe: &Recipe, context: &StageContext) -> Result<Outcome, StageError> {
@@ -30,9 +55,9 @@ impl Bench for LocalBench {
             Recipe::Corpus(recipe) => corpus::run(recipe, context),
             Recipe::Checkpoint(recipe) => checkpoint::run(recipe, context),
             Recipe::Contamination(recipe) => contamination::run(recipe, context),
-            Recipe::Train(recipe) => train::run(recipe, context),
-            Recipe::Rl(recipe) => rl::run(recipe, context),
-            Recipe::Eval(recipe) => eval::run(recipe, context),
+            Recipe::Train(recipe) => train::run(recipe, context, self),
+            Recipe::Rl(recipe) => rl::run(recipe, context, self),
+            Recipe::Eval(recipe) => eval::run(recipe, context, self),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::curve::Curve;
 use super::pace::Pace;
 use super::problems::Pool;
-use super::{eval, model, problems, saved};
+use super::{LocalBench, eval, model, problems, saved};
 use crate::eval::evaluate;
 use crate::exec::{Outcome, StageContext, StageError};
 use crate::fault::{self, SAVE_EVERY};
@@ -11,12 +11,12 @@ use crate::model::weights;
 use crate::recipe::RlRecipe;
 use crate::rl::{RlError, RlTrainer};
 
-pub fn run(recipe: &RlRecipe, context: &StageContext) -> Result<Outcome, StageError> {
+pub fn run(recipe: &RlRecipe, context: &StageContext, bench: &LocalBench) -> Result<Outcome, StageError> {
     let folder = model::folder(context, &recipe.policy);
     let benchmarks = problems::of_protocol(&recipe.eval, context)?;
     let tokenizer = model::tokenizer(&folder, &recipe.eval)?;
     let (pool, too_long) = Pool::open(recipe, &tokenizer, context)?;
-    let policy = weights::load(&folder)?;
+    let policy = bench.place(weights::load(&folder)?);
     // A state is saved after the evaluation that was due at its step, so a resumed run neither repeats nor skips one.
     let (mut trainer, mut curve, mut evaluated) = match saved::latest(context)? {
         Some(state) => {

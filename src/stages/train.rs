@@ -2,7 +2,7 @@
 
 use super::curve::Curve;
 use super::pace::Pace;
-use super::{model, saved};
+use super::{LocalBench, model, saved};
 use crate::cache::{Record, store};
 use crate::data::{Mix, MixError, Shards};
 use crate::exec::{Outcome, StageContext, StageError};
@@ -17,7 +17,7 @@ const POINTS: u64 = 50;
 /// Measurements of the held-out loss, besides the first.
 const MEASUREMENTS: u64 = 10;
 
-pub fn run(recipe: &TrainRecipe, context: &StageContext) -> Result<Outcome, StageError> {
+pub fn run(recipe: &TrainRecipe, context: &StageContext, bench: &LocalBench) -> Result<Outcome, StageError> {
     let shards =
         recipe.mixture.iter().map(|part| Shards::open(context.input(&part.corpus))).collect::<Result<Vec<_>, _>>()?;
     let mix = Mix::new(recipe, &shards).map_err(|error| named(error, recipe, context))?;
@@ -35,7 +35,7 @@ pub fn run(recipe: &TrainRecipe, context: &StageContext) -> Result<Outcome, Stag
         Some(held_out) => Some(HeldOutRows::new(&Shards::open(context.input(&held_out.corpus))?, held_out, recipe)?),
         None => None,
     };
-    let mut trainer = Trainer::new(recipe, decoder, mix)?;
+    let mut trainer = Trainer::new(recipe, bench.place(decoder), mix)?;
     let mut curve = Curve::default();
     // Losses since the last point of the curve.
     let mut losses: Vec<f64> = Vec::new();

@@ -56,18 +56,18 @@ impl Digests {
 
 /// Runs the self-test in a temporary folder.
 pub fn run(threads: usize) -> Result<Digests, Failure> {
-    run_in_lab(include_str!("lab.yaml"), threads)
+    run_in_lab(include_str!("lab.yaml"), threads, Backend::Cpu, &LocalBench::default())
 }
 
 /// Whether the kernels give the same bytes in every form that this processor can run (AVX-512, AVX2, and what every processor
 /// of the family has). Without the instruction a fused multiply-add is a call, a hundred times slower; so the amounts are
 /// smaller.
 pub fn portable_kernels_agree(threads: usize) -> Result<bool, Failure> {
-    let small = include_str!("lab.yaml").replace("4k tokens", "512 tokens").replace("here: 6 }", "here: 1 }");
-    let widest = run_in_lab(&small, threads)?;
+    let run = || run_in_lab(&small(), threads, Backend::Cpu, &LocalBench::default());
+    let widest = run()?;
     let narrower = [1, 0].map(|form| {
         WIDEST.store(form, Ordering::Relaxed);
-        run_in_lab(&small, threads)
+        run()
     });
     WIDEST.store(2, Ordering::Relaxed);
     for digests in narrower {
@@ -78,16 +78,20 @@ pub fn portable_kernels_agree(threads: usize) -> Result<bool, Failure> {
     Ok(true)
 }
 
-fn run_in_lab(lab: &str, threads: usize) -> Result<Digests, Failure> {
+fn small() -> String {
+    include_str!("lab.yaml").replace("4k tokens", "512 tokens").replace("here: 6 }", "here: 1 }")
+}
+
+fn run_in_lab(lab: &str, threads: usize, backend: Backend, bench: &LocalBench) -> Result<Digests, Failure> {
     let experiment = Experiment::parse(&Source::new("selftest.yaml", include_str!("experiment.yaml")))?;
     let lab = Lab::parse(&Source::new("lab.yaml", lab))?;
     let seeds = lower::seeds(&experiment, &lab, None);
-    let trials = lower(&experiment, &lab, &seeds, Backend::Cpu).map_err(Failure::internal)?;
+    let trials = lower(&experiment, &lab, &seeds, backend).map_err(Failure::internal)?;
     let folder = tempfile::tempdir()?;
     let (store, results) = (Store::create(&folder.path().join("store"))?, folder.path().join("results"));
     let mut setup = Setup::new(&trials, &store, &results);
-    setup.threads = threads;
-    let summary = execute(&setup, Caps::default(), &LocalBench, &Stop::default(), &|_| {})?;
+    (setup.threads, setup.backend) = (threads, backend);
+    let summary = execute(&setup, Caps::default(), bench, &Stop::default(), &|_| {})?;
     if let Some((stage, message)) = summary.failed.first() {
         return Err(Failure::internal(format!("the self-test failed in `{}`: {message}", stage.name)));
     }
@@ -128,6 +132,21 @@ fn functions() -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The whole way of `ablate run --device cuda`, with candle's CPU device in the place of a GPU.
+    #[test]
+    fn every_kind_of_stage_is_made_on_a_device_under_keys_of_its_own() {
+        let bench = LocalBench::with(candle_core::Device::Cpu);
+        let (host, device) = (LocalBench::default(), run_in_lab(&small(), 2, Backend::Cuda, &bench).unwrap());
+        let host = run_in_lab(&small(), 2, Backend::Cpu, &host).unwrap();
+        // Text is the same everywhere; weights are others in their last bits.
+        assert_eq!(device.0[0], host.0[0]);
+        for kind in [1, 2, 3] {
+            assert_ne!(device.0[kind], host.0[kind]);
+        }
+        let nothing = Key::of(b"").short();
+        assert!(device.0.iter().all(|(_, digest)| *digest != nothing), "{device:?}");
+    }
 
     #[test]
     fn this_machine_gives_the_bytes_of_the_reference_on_any_number_of_threads_and_on_portable_kernels() {

@@ -57,6 +57,7 @@ fn stages(place: &Place) -> Vec<(Arc<Recipe>, Key)> {
         results: place.path().join("results"),
         seeds: None,
         only: vec![],
+        device: "cpu".parse().unwrap(),
     };
     let session = Session::open(&selection).unwrap();
     let prepared = prepare(&session.setup(), Check::Sizes).unwrap();
