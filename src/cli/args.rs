@@ -296,6 +296,9 @@ pub struct LogitsArgs {
     /// Tensor `logits`, f32 `[B, T, V]`.
     #[arg(long, value_name = "FILE.safetensors")]
     pub out: PathBuf,
+    /// Where to compute: `cpu`, `cuda`, `cuda:N` or `metal` (builds with that feature).
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: Device,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 use super::args::LogitsArgs;
 use super::failure::Failure;
 use crate::eval::open;
+use crate::model::device;
 use safetensors::tensor::{Dtype, TensorView};
 
 pub fn logits(args: &LogitsArgs) -> Result<(), Failure> {
@@ -20,10 +21,14 @@ pub fn logits(args: &LogitsArgs) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{path}: row {odd} has {found} tokens and row 0 has {length}"))
             .hint("the output is one tensor [B, T, V]; give rows of equal length"));
     }
-    let decoder = open::decoder(&args.model).map_err(Failure::usage)?;
+    let device = device::open(args.device.backend, args.device.number).map_err(Failure::usage)?;
+    let mut decoder = open::decoder(&args.model).map_err(Failure::usage)?;
     let vocab = decoder.shape().vocab;
     if let Some(id) = rows.iter().flatten().find(|id| **id as usize >= vocab) {
         return Err(Failure::usage(format!("{path}: token {id} is outside the model's vocabulary of {vocab}")));
+    }
+    if let Some(device) = device {
+        decoder.set_device(device);
     }
     let ids: Vec<u32> = rows.concat();
     let starts: Vec<usize> = (0..=rows.len()).map(|row| row * length).collect();
