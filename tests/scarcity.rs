@@ -146,6 +146,10 @@ fn too_little_memory_ends_a_run_and_the_next_one_goes_on() {
             break;
         }
         short += 1;
+        // With the least of it the program does not even start.
+        if !place.path().join("r/.store").exists() {
+            continue;
+        }
         let verified = shell(place.path(), "$ABLATE verify --results r");
         assert!(verified.status.success(), "after {megabytes} MB: {}", said(&verified));
     }
