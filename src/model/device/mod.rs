@@ -10,7 +10,7 @@
 //! log-probability is the trainer's within rounding only.
 //!
 //! Gradients are candle's autograd over one layer at a time, so that no more than one layer's activations are ever there
-//! ([`gradient`]). Only operations that have a gradient are used: candle's fused norm, rotation and softmax cut it silently.
+//! (`gradient`). Only operations that have a gradient are used: candle's fused norm, rotation and softmax cut it silently.
 //! Kernels of our own (flash attention, fused norms) were left out: none could be tried without a GPU at hand.
 //!
 //! A device that fails in the middle of a pass (out of memory, say) panics with its message; a stage that panics has failed.
