@@ -35,7 +35,7 @@ pub fn page(view: &Overview) -> String {
                     div.wide { table.glance {
                         @for (name, found) in &finding.claims {
                             @match found {
-                                Some((path, v)) => (claim(path, v, range)),
+                                Some((path, v)) => (claim(path, v, range, &view.elsewhere(path, v))),
                                 None => tr { td { (name) } td {} td { span.muted { "no results yet" } } td {} td { (page::pill("not-run", "not run")) } },
                             }
                         }
@@ -77,7 +77,7 @@ pub fn page(view: &Overview) -> String {
     page::document("Findings at a glance", body)
 }
 
-fn claim(path: &str, v: &Value, range: [f64; 2]) -> Markup {
+fn claim(path: &str, v: &Value, range: [f64; 2], elsewhere: &[(&str, String)]) -> Markup {
     html! {
         tr {
             td { (report(path, string(v, "statement"))) }
@@ -85,6 +85,7 @@ fn claim(path: &str, v: &Value, range: [f64; 2]) -> Markup {
             td.number {
                 @if v["estimate"].is_number() { (glance::effect(v)) br; span.muted { (v["n_seeds"].as_u64().unwrap_or(0)) " seeds" } }
                 @else { span.muted { "no results yet" } }
+                @for (path, words) in elsewhere { br; span.muted { (report(path, words)) } }
             }
             td.muted { (text::paper(&v["paper"])) }
             td { (pill(v)) }

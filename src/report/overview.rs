@@ -1,8 +1,8 @@
 //! The pages over all reports: the paper's findings at a glance, the way from its figures to our verdicts, every claim, a
 //! gallery. Made from the reports that lie in the folder, so that rendering one experiment keeps the others in view.
 //!
-//! Where an experiment was run in several labs, the one with the most computation speaks in the findings and figures; all of
-//! them are listed below.
+//! Where an experiment was run in several labs, the one with the most computation speaks in the findings and figures, with
+//! the verdicts of the others beside it, so that nobody can pick; all of them are listed below.
 
 use std::fmt::Write;
 use std::fs;
@@ -123,6 +123,13 @@ impl<'a> Overview<'a> {
         )];
         let mut p: Vec<f64> = all.iter().filter_map(|v| v["p"].as_f64()).collect();
         p.sort_by(f64::total_cmp);
+        if self.entries.iter().filter(|entry| !entry.imported()).count() > experiments {
+            out.push(
+                "Where an experiment ran in several labs, the lab with the most computation is counted; what the others say \
+                 stands beside it."
+                    .to_string(),
+            );
+        }
         if p.len() > 1 && count("supported") > 0 {
             let tested = p.len();
             let limit = false_discovery_limit(&p, 0.05);
@@ -136,6 +143,19 @@ impl<'a> Overview<'a> {
             ));
         }
         out
+    }
+
+    /// What other labs say of a claim that the report at `path` judges: `in study refuted, −2.3 tokens [−9.5, +4.9]`.
+    pub fn elsewhere(&self, path: &str, claim: &Value) -> Vec<(&'a str, String)> {
+        let experiment = path.split('/').next().unwrap_or("");
+        let others = self.entries.iter().filter(|entry| entry.path != path && !entry.imported());
+        let others = others.filter(|entry| entry.word("experiment") == experiment);
+        let said = others.filter_map(|entry| {
+            let verdict = entry.verdicts.iter().find(|v| v["claim"] == claim["claim"])?;
+            let (lab, word) = (entry.word("lab"), glance::word(verdict).replace('-', " "));
+            Some((entry.path.as_str(), format!("in {lab} {word}, {}", glance::effect(verdict))))
+        });
+        said.collect()
     }
 }
 
@@ -214,12 +234,15 @@ fn readme(view: &Overview, log: bool) -> String {
         for (name, found) in &finding.claims {
             match found {
                 Some((path, v)) => {
+                    let others = view.elsewhere(path, v);
+                    let others = others.iter().map(|(path, words)| format!("<br>{}", linked(words, path)));
                     let _ = writeln!(
                         out,
-                        "| {} | {} | {} | **{}** |",
+                        "| {} | {} | {}{} | **{}** |",
                         linked(v["statement"].as_str().unwrap_or(name), path),
                         escape(&text::paper(&v["paper"])),
                         escape(&glance::effect(v)),
+                        others.collect::<String>(),
                         glance::word(v).replace('-', " "),
                     );
                 }
@@ -355,5 +378,8 @@ mod tests {
         assert!(view.tally()[0].starts_with("2 claims in 2 experiments"));
         assert_eq!(view.findings[0].claims[0].1.unwrap().0, "corpus/study");
         assert_eq!(view.findings[0].tally(), "1 of 2 claims supported, 1 not run");
+        let beside = view.elsewhere("corpus/study", &entries[1].verdicts[0]);
+        assert_eq!(beside, [("corpus/proxy", "in proxy refuted, –".to_string())]);
+        assert!(readme(&view, false).contains("[in proxy refuted, –](corpus/proxy/README.md)"));
     }
 }
