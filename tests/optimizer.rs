@@ -3,10 +3,12 @@
 #![cfg(feature = "engine")]
 
 use ablate::model::Params;
-use ablate::recipe::Optimizer;
 use ablate::recipe::optimizer::{AdamW, DecayMask};
+use ablate::recipe::{Key, Optimizer};
 use ablate::train::{OptimizerState, snapshot};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde_json::Value;
+use std::fs;
 
 const ADAMW: AdamW = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, decay: DecayMask::All };
 
@@ -57,6 +59,23 @@ fn replay(state: &mut OptimizerState, values: &mut Params, from: usize, threads:
     }
 }
 
+/// The bytes of a saved state.
+fn saved(step: u64, values: &Params, state: &OptimizerState) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    // Every folder above is made.
+    let path = dir.path().join("new/state.safetensors");
+    snapshot::save(&path, step, values, state).unwrap();
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
+    fs::read(path).unwrap()
+}
+
+fn restored(bytes: &[u8], values: &mut Params, state: &mut OptimizerState) -> Result<u64, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.safetensors");
+    fs::write(&path, bytes).unwrap();
+    snapshot::load(&path, values, state).map_err(|error| error.to_string())
+}
+
 #[test]
 fn twenty_steps_equal_the_reference() {
     let reference = reference();
@@ -77,7 +96,7 @@ fn threads_do_not_change_a_bit() {
         let mut values = params(&reference(), |tensor| floats(&tensor["start"]));
         let mut state = OptimizerState::new(&rule(&reference()), &values);
         replay(&mut state, &mut values, 0, threads);
-        snapshot::to_bytes(20, &values, &state)
+        saved(20, &values, &state)
     };
     assert_eq!(run(1), run(3));
 }
@@ -94,12 +113,39 @@ fn a_restored_state_goes_on_bit_for_bit() {
         let gradients = params(&reference, |tensor| floats(&tensor["gradients"][step]));
         first.1.step(&mut first.0, &gradients, reference["scales"][step].as_f64().unwrap());
     }
-    let bytes = snapshot::to_bytes(7, &first.0, &first.1);
+    let bytes = saved(7, &first.0, &first.1);
     let mut second = (Params::zeros_like(&start), OptimizerState::new(&rule(&reference), &start));
-    assert_eq!(snapshot::from_bytes(&bytes, &mut second.0, &mut second.1), Ok(7));
+    assert_eq!(restored(&bytes, &mut second.0, &mut second.1).unwrap(), 7);
     assert_eq!(second, first);
     replay(&mut second.1, &mut second.0, 7, 1);
     assert_eq!(second, whole);
+}
+
+#[test]
+fn a_state_is_a_plain_safetensors_file_of_everything() {
+    let reference = reference();
+    let mut values = params(&reference, |tensor| floats(&tensor["start"]));
+    let mut state = OptimizerState::new(&rule(&reference), &values);
+    replay(&mut state, &mut values, 15, 1);
+    let bytes = saved(300, &values, &state);
+
+    // As another reader sees it, and as another writer writes the same tensors: all in memory.
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors = file.tensors();
+    assert_eq!(safetensors::serialize(tensors.iter().map(|(name, view)| (name, view)), None).unwrap(), bytes);
+    let steps = tensors.remove(tensors.iter().position(|(name, _)| name == "steps").unwrap()).1;
+    assert_eq!((steps.dtype(), steps.data()), (Dtype::U64, &[300u64, 5].map(u64::to_le_bytes).concat()[..]));
+    for info in values.infos() {
+        let found = file.tensor(&format!("param.{}", info.name)).unwrap();
+        let expected: Vec<u8> = values.get(&info.name).iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!((found.dtype(), found.shape(), found.data()), (Dtype::F32, &info.shape[..], &expected[..]));
+    }
+    let count = |kind: &str| tensors.iter().filter(|(name, _)| name.starts_with(kind)).count();
+    assert_eq!((count("param."), count("first."), count("second."), tensors.len()), (5, 5, 2, 12));
+    // What every version so far has written, of a state before its first step.
+    let start = params(&reference, |tensor| floats(&tensor["start"]));
+    let bytes = saved(3, &start, &OptimizerState::new(&rule(&reference), &start));
+    assert_eq!(Key::of(&bytes).to_string(), "3af2b81905763c1413c8a677bb173dd9acc74a3a26a116868e250b5340d101bf");
 }
 
 #[test]
@@ -137,9 +183,13 @@ fn a_state_of_another_model_is_refused_by_name() {
     let small = Params::zeros(vec![("a".to_string(), vec![2])]);
     let large = Params::zeros(vec![("a".to_string(), vec![3])]);
     let rule = Optimizer::AdamW(ADAMW);
-    let bytes = snapshot::to_bytes(1, &small, &OptimizerState::new(&rule, &small));
+    let bytes = saved(1, &small, &OptimizerState::new(&rule, &small));
     let mut target = (large.clone(), OptimizerState::new(&rule, &large));
-    let error = snapshot::from_bytes(&bytes, &mut target.0, &mut target.1).unwrap_err();
-    assert!(error.contains("param.a is F32 [2]"), "{error}");
-    assert!(snapshot::from_bytes(&bytes[..bytes.len() - 1], &mut target.0, &mut target.1).is_err());
+    let error = restored(&bytes, &mut target.0, &mut target.1).unwrap_err();
+    assert!(error.contains("param.a is F32 [2], expected F32 [3]"), "{error}");
+    let mut target = (small.clone(), OptimizerState::new(&rule, &small));
+    for length in 0..bytes.len() {
+        let error = restored(&bytes[..length], &mut target.0, &mut target.1).unwrap_err();
+        assert!(error.contains("remove it to start the stage anew"), "cut to {length}: {error}");
+    }
 }

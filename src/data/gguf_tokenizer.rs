@@ -38,8 +38,11 @@ impl HfTokenizer {
         // The first line: candle appends a backtrace where `RUST_BACKTRACE` is set.
         let content =
             content.map_err(|error| invalid(error.to_string().lines().next().unwrap_or_default().to_string()))?;
-        let (json, specials) = convert(&content.metadata.into_iter().collect()).map_err(invalid)?;
-        HfTokenizer::new(&place, &serde_json::to_vec(&json).expect("plain data"), &specials)
+        let fields = content.metadata.into_iter().collect();
+        let (json, specials) = convert(&fields).map_err(invalid)?;
+        let mut tokenizer = HfTokenizer::new(&place, &serde_json::to_vec(&json).expect("plain data"), &specials)?;
+        tokenizer.chat_template = fields.get("tokenizer.chat_template").and_then(|text| text.to_string().ok().cloned());
+        Ok(tokenizer)
     }
 }
 
@@ -209,7 +212,11 @@ mod tests {
     /// A GGUF file of nothing but these fields.
     fn open(fields: &[(&str, Metadata)]) -> Result<HfTokenizer, HfTokenizerError> {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let names: Vec<String> = fields.iter().map(|(name, _)| format!("tokenizer.ggml.{name}")).collect();
+        let whole = |name: &str| match name {
+            "chat_template" => "tokenizer.chat_template".to_string(),
+            name => format!("tokenizer.ggml.{name}"),
+        };
+        let names: Vec<String> = fields.iter().map(|(name, _)| whole(name)).collect();
         let fields: Vec<(&str, &Metadata)> =
             names.iter().map(String::as_str).zip(fields.iter().map(|field| &field.1)).collect();
         candle_core::quantized::gguf_file::write(&mut file.reopen().unwrap(), &fields, &[]).unwrap();
@@ -229,7 +236,23 @@ mod tests {
             ("merges", strings(&["1 2", "a b", "Ġ ab"])),
             ("bos_token_id", Metadata::U32(0)),
             ("eos_token_id", Metadata::U32(1)),
+            ("chat_template", Metadata::String("{{ messages }}".into())),
         ])
+    }
+
+    #[test]
+    fn what_goes_with_the_tokens_is_written_beside_them() {
+        let expected = json!({
+            "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false, "bos_token": "<b>",
+            "eos_token": "<e>", "pad_token": null, "add_bos_token": true, "chat_template": "{{ messages }}",
+        });
+        assert_eq!(gpt2("llama-bpe").unwrap().config(), expected);
+        let plain = open(&[
+            ("model", Metadata::String("gpt2".into())),
+            ("pre", Metadata::String("qwen2".into())),
+            ("tokens", strings(&["</s>"])),
+        ]);
+        assert_eq!(plain.unwrap().config().get("chat_template"), None);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct HfTokenizer {
     /// Other ids that end a response.
     ends: Vec<u32>,
     pad: Option<u32>,
+    /// How a conversation is written down, of a GGUF file; a folder's is copied with its `tokenizer_config.json`.
+    pub(super) chat_template: Option<String>,
 }
 
 /// What the files beside a `tokenizer.json` say about special tokens.
@@ -177,7 +179,16 @@ impl HfTokenizer {
             _ => own,
         };
         let ends = specials.ends.iter().copied().filter(|end| *end != eos).collect();
-        Ok(HfTokenizer { inner: Arc::new(inner), json: json.into(), vocab_size, bos, eos, ends, pad })
+        Ok(HfTokenizer {
+            inner: Arc::new(inner),
+            json: json.into(),
+            vocab_size,
+            bos,
+            eos,
+            ends,
+            pad,
+            chat_template: None,
+        })
     }
 
     /// Bytes of the `tokenizer.json`.
@@ -194,11 +205,15 @@ impl HfTokenizer {
     /// A `tokenizer_config.json` that says what is known here, for a tokenizer that came without one.
     pub fn config(&self) -> Value {
         let token = |id: Option<u32>| id.and_then(|id| self.inner.id_to_token(id));
-        json!({
+        let mut config = json!({
             "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false,
             "bos_token": token(self.bos), "eos_token": token(Some(self.eos)), "pad_token": token(self.pad),
             "add_bos_token": self.bos.is_some(),
-        })
+        });
+        if let Some(template) = &self.chat_template {
+            config["chat_template"] = json!(template);
+        }
+        config
     }
 
     /// A `generation_config.json` that lists every end of a response.

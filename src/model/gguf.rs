@@ -9,6 +9,7 @@ use crate::recipe::ModelShape;
 use crate::recipe::shape::{Architecture, RopeScaling};
 use candle_core::Device;
 use candle_core::quantized::gguf_file::{Content, Value};
+use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufReader;
@@ -25,6 +26,28 @@ pub fn check(path: &Path) -> Result<ModelShape, ModelError> {
     Ok(read(path, false)?.0)
 }
 
+/// Members of a `config.json` that no shape holds, as far as the file knows them: the longest context.
+pub fn facts(path: &Path) -> Result<Map<String, Json>, ModelError> {
+    let content = header(path)?.0;
+    let text = |name: &str| content.metadata.get(name).and_then(|value| value.to_string().ok());
+    let family = text("general.architecture").cloned().unwrap_or_default();
+    let context = content.metadata.get(&format!("{family}.context_length")).and_then(|value| value.to_u64().ok());
+    let member = |context: u64| ("max_position_embeddings".to_string(), json!(context));
+    Ok(context.map(member).into_iter().collect())
+}
+
+fn header(path: &Path) -> Result<(Content, BufReader<File>), ModelError> {
+    let place = path.display().to_string();
+    let file = File::open(path).map_err(|source| ModelError::Io { path: place.clone(), source })?;
+    let mut reader = BufReader::new(file);
+    match Content::read(&mut reader) {
+        Ok(content) => Ok((content, reader)),
+        Err(error) => {
+            Err(ModelError::Config { path: place, what: format!("is not a GGUF file: {}", in_a_line(&error)) })
+        }
+    }
+}
+
 /// What went wrong, without the backtrace that candle appends where `RUST_BACKTRACE` is set.
 fn in_a_line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_string()
@@ -33,10 +56,7 @@ fn in_a_line(error: &candle_core::Error) -> String {
 fn read(path: &Path, values: bool) -> Result<(ModelShape, Params), ModelError> {
     let place = path.display().to_string();
     let wrong = |what: String| ModelError::Config { path: place.clone(), what };
-    let file = File::open(path).map_err(|source| ModelError::Io { path: place.clone(), source })?;
-    let mut reader = BufReader::new(file);
-    let content =
-        Content::read(&mut reader).map_err(|error| wrong(format!("is not a GGUF file: {}", in_a_line(&error))))?;
+    let (content, mut reader) = header(path)?;
     let metadata: BTreeMap<&str, &Value> =
         content.metadata.iter().map(|(name, value)| (name.as_str(), value)).collect();
     let dims: BTreeMap<&str, &[usize]> =
@@ -269,6 +289,7 @@ mod tests {
         let named = |name: &str, value: Value| (format!("{family}.{name}"), value);
         let mut metadata = vec![
             ("general.architecture".to_string(), Value::String(family.to_string())),
+            named("context_length", Value::U32(2048)),
             named("embedding_length", Value::U32(shape.hidden as u32)),
             named("block_count", Value::U32(shape.layers as u32)),
             named("attention.head_count", Value::U32(shape.heads as u32)),
@@ -329,6 +350,7 @@ mod tests {
                 let loaded = load(&path).unwrap();
                 assert_eq!(loaded.shape(), decoder.shape());
                 assert_eq!(loaded.params(), decoder.params(), "{architecture:?}");
+                assert_eq!(Json::Object(facts(&path).unwrap()), json!({"max_position_embeddings": 2048}));
                 let (ids, starts) = ([1, 2, 3, 4, 5, 6, 7, 8], [0, 5, 8]);
                 assert_eq!(loaded.logits(&ids, &starts), decoder.logits(&ids, &starts));
             }

@@ -31,6 +31,7 @@ pub mod kernel;
 mod layout;
 pub mod oracle;
 pub mod params;
+pub mod tensor_file;
 pub mod weights;
 
 pub use decoder::{Batch, Decoder, NO_TARGET, TokenScores};

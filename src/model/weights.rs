@@ -3,12 +3,12 @@
 //! Tensors are read by name from a memory map, widened to f32 and checked; a header that points outside its file is refused
 //! by the safetensors reader. Writing is deterministic: the same weights give the same bytes.
 
+use super::tensor_file::{self, Numbers};
 use super::{Decoder, ModelError, Params, layout};
 use crate::recipe::ModelShape;
 use crate::recipe::shape::{Architecture, RopeScaling};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Map, Value, json};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -23,39 +23,11 @@ pub fn save(dir: &Path, decoder: &Decoder, extra: &Map<String, Value>) -> Result
     fs::write(&path, text + "\n").map_err(io(&path))?;
     let path = dir.join("model.safetensors");
     let params = decoder.params();
-    let tensors = params.infos().iter().map(|info| {
-        let (shape, values) = (info.shape.clone(), params.get(&info.name));
-        (info.name.as_str(), Values { shape, values })
-    });
+    let numbers = |name: &str| Numbers::F32(params.get(name));
+    let tensors = params.infos().iter().map(|info| (info.name.clone(), &info.shape[..], numbers(&info.name)));
     let metadata = [("format".to_string(), "pt".to_string())].into_iter().collect();
-    safetensors::serialize_to_file(tensors, Some(metadata), &path)
+    tensor_file::write(&path, tensors, Some(metadata))
         .map_err(|source| ModelError::Safetensors { path: path.display().to_string(), source })
-}
-
-/// One tensor, turned into bytes when it is written and not before.
-struct Values<'a> {
-    shape: Vec<usize>,
-    values: &'a [f32],
-}
-
-impl View for Values<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        let mut bytes = Vec::with_capacity(self.data_len());
-        self.values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
-        Cow::Owned(bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        4 * self.values.len()
-    }
 }
 
 /// Reads a folder.

@@ -102,7 +102,8 @@ impl Kind {
     pub fn version(self) -> u32 {
         match self {
             Kind::Corpus => 1,
-            Kind::Checkpoint => 1,
+            // 2: what comes from a GGUF file keeps its context length and its chat template.
+            Kind::Checkpoint => 2,
             Kind::Pretrain | Kind::Midtrain => 1,
             Kind::Rl => 1,
             Kind::Eval => 1,

@@ -6,15 +6,20 @@
 use super::problems;
 use crate::data::{HfTokenizer, Tokenizer};
 use crate::exec::{StageContext, StageError};
-use crate::model::{Decoder, weights};
+use crate::model::{Decoder, gguf, weights};
 use crate::recipe::{EvalProtocol, Key};
 use serde_json::{Map, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files that tell how text becomes ids; beside weights, all that there are.
-const TOKENIZER_FILES: [&str; 4] =
-    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json"];
+const TOKENIZER_FILES: [&str; 5] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "chat_template.jinja",
+];
 /// Members of `config.json` that no shape holds.
 const KEPT: [&str; 4] = ["bos_token_id", "eos_token_id", "pad_token_id", "max_position_embeddings"];
 
@@ -39,8 +44,11 @@ pub fn save(out: &Path, decoder: &Decoder, from: Option<&Path>) -> Result<(), St
     carry(from, &out)
 }
 
-/// Members of a folder's `config.json` that go with its weights.
+/// Members of `config.json` that go with weights: of their folder, or what their GGUF file says in its own words.
 pub fn kept(from: &Path) -> Result<Map<String, Value>, StageError> {
+    if !from.is_dir() {
+        return Ok(gguf::facts(from)?);
+    }
     let path = from.join("config.json");
     if !path.exists() {
         return Ok(Map::new());
