@@ -4,7 +4,8 @@
 //! that we know are those of the families we load; an unknown one is refused, because a tokenizer that splits numbers
 //! otherwise than the model was trained with gives worse numbers and no error.
 
-use super::hf_tokenizer::{HfTokenizer, HfTokenizerError, KNOWN_ENDS, SpecialTokens};
+use super::hf_tokenizer::{HfTokenizer, HfTokenizerError};
+use super::special_tokens::{KNOWN_ENDS, SpecialTokens};
 use candle_core::quantized::gguf_file::{Content, Value as Metadata};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

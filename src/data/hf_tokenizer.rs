@@ -1,13 +1,13 @@
 //! Tokenizers of published models: a Hugging Face `tokenizer.json`, with the special ids that the files beside it name.
 //!
 //! Text never becomes a special id, whatever it spells: a document that quotes `<|end_of_text|>` must not end there. The
-//! ids that do begin and end documents are put around it by those who pack and prompt, and are decided here, once:
+//! ids that do begin and end documents are put around it by those who pack and prompt, and are decided here, once.
 //!
-//! - end: `eos_token` of `tokenizer_config.json`, else `eos_token_id` of `generation_config.json` or `config.json`, else
-//!   the one well-known name that the vocabulary has;
-//! - begin: what the tokenizer itself puts before a text, unless `add_bos_token` says otherwise. Llama has one, Qwen none;
-//! - padding: `pad_token`, if it is not also the end.
+//! The `tokenizers` crate panics at parts that are not what their kind says. What is known to bring it there is looked at
+//! first: what its decoder and normalizer hold as JSON, and the character maps of SentencePiece ([`super::charsmap`]).
 
+use super::charsmap;
+use super::special_tokens::{KNOWN_ENDS, SpecialTokens};
 use super::tokenizer::TokenizerError;
 use crate::recipe::Key;
 use crate::recipe::canonical_json;
@@ -15,9 +15,6 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokenizers::Tokenizer;
-
-/// Names of the token that ends a text, where no file says which.
-pub(super) const KNOWN_ENDS: [&str; 4] = ["<|end_of_text|>", "<|endoftext|>", "</s>", "<eos>"];
 
 /// The end of a tokenizer that has none: no id.
 const NO_END: u32 = u32::MAX;
@@ -53,53 +50,13 @@ pub struct HfTokenizer {
     pub(super) chat_template: Option<String>,
 }
 
-/// What the files beside a `tokenizer.json` say about special tokens.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct SpecialTokens {
-    pub bos: Option<String>,
-    pub add_bos: Option<bool>,
-    pub eos: Option<String>,
-    /// Where only a number is given.
-    pub eos_id: Option<u32>,
-    /// Every id that is listed as an end.
-    pub ends: Vec<u32>,
-    pub pad: Option<String>,
-    /// Accept a tokenizer without an end.
-    pub endless: bool,
-}
-
-impl SpecialTokens {
-    /// From `tokenizer_config.json`, `generation_config.json` and `config.json`, each of which may be absent (null).
-    pub fn from_configs(tokenizer: &Value, generation: &Value, model: &Value) -> SpecialTokens {
-        // A token is a string, or an object that has it as `content`.
-        let token = |name: &str| {
-            let value = &tokenizer[name];
-            value.as_str().or(value["content"].as_str()).map(str::to_string)
-        };
-        // Several ends may be listed; the first is the one that training uses.
-        let id = |value: &Value| value.as_u64().or(value[0].as_u64()).map(|id| id as u32);
-        let ids = |value: &Value| match value {
-            Value::Array(ids) => ids.iter().filter_map(Value::as_u64).map(|id| id as u32).collect(),
-            one => one.as_u64().map(|id| id as u32).into_iter().collect::<Vec<u32>>(),
-        };
-        SpecialTokens {
-            bos: token("bos_token"),
-            add_bos: tokenizer["add_bos_token"].as_bool(),
-            eos: token("eos_token"),
-            eos_id: id(&generation["eos_token_id"]).or(id(&model["eos_token_id"])),
-            ends: ids(&generation["eos_token_id"]),
-            pad: token("pad_token"),
-            endless: false,
-        }
-    }
-}
-
 /// The parts of a `tokenizer.json` that must be JSON down to the last string.
 #[derive(serde::Deserialize)]
-#[allow(dead_code)]
 struct Unwrapped {
-    decoder: Option<serde_json::Value>,
-    normalizer: Option<serde_json::Value>,
+    #[serde(default, rename = "decoder")]
+    _decoder: Value,
+    #[serde(default)]
+    normalizer: Value,
 }
 
 impl HfTokenizer {
@@ -144,8 +101,9 @@ impl HfTokenizer {
     /// From the bytes of a `tokenizer.json`; `place` names it in errors.
     pub fn new(place: &str, json: &[u8], specials: &SpecialTokens) -> Result<HfTokenizer, HfTokenizerError> {
         let invalid = |reason: String| HfTokenizerError::Invalid { place: place.to_string(), reason };
-        // The crate unwraps what it cannot read of a decoder, so that is read first; large parts are only looked through.
-        serde_json::from_slice::<Unwrapped>(json).map_err(|error| invalid(error.to_string()))?;
+        // Large parts are only looked through.
+        let unwrapped: Unwrapped = serde_json::from_slice(json).map_err(|error| invalid(error.to_string()))?;
+        charsmap::check(&unwrapped.normalizer).map_err(&invalid)?;
         let mut inner = std::panic::catch_unwind(|| Tokenizer::from_bytes(json))
             .map_err(|_| invalid("a part of it is not what its kind says".to_string()))?
             .map_err(|error| invalid(error.to_string()))?;
@@ -349,6 +307,16 @@ mod tests {
     }
 
     #[test]
+    fn a_character_map_that_is_none_is_refused() {
+        let text = String::from_utf8(file(false)).unwrap();
+        let map = r#""normalizer":{"type":"Precompiled","precompiled_charsmap":"////"}"#;
+        let broken = text.replacen("\"normalizer\":null", map, 1);
+        let error = HfTokenizer::new("here", broken.as_bytes(), &SpecialTokens::default()).unwrap_err().to_string();
+        let words = "failed to read the tokenizer here: its normalizer has a `precompiled_charsmap` that is broken";
+        assert!(error.starts_with(words), "{error}");
+    }
+
+    #[test]
     fn any_text_survives_a_round_trip() {
         let tokenizer = open(true, SpecialTokens::default()).unwrap();
         for text in ["", "abab", " leading and trailing ", "línea\n\n\tπ ≠ 3 🦀", "x</s>y", "<b><p>"] {
@@ -380,25 +348,6 @@ mod tests {
         assert!(error.contains("end token `<x>`"), "{error}");
         let error = open(true, SpecialTokens { eos_id: Some(300), ..Default::default() }).unwrap_err().to_string();
         assert!(error.contains("300"), "{error}");
-    }
-
-    #[test]
-    fn configs_are_read_in_all_their_forms() {
-        let specials = SpecialTokens::from_configs(
-            &json!({"bos_token": {"content": "<b>"}, "eos_token": "</s>", "pad_token": null, "add_bos_token": true}),
-            &Value::Null,
-            &json!({"eos_token_id": [7, 8]}),
-        );
-        let expected = SpecialTokens {
-            bos: Some("<b>".into()),
-            add_bos: Some(true),
-            eos: Some("</s>".into()),
-            eos_id: Some(7),
-            ends: vec![],
-            pad: None,
-            endless: false,
-        };
-        assert_eq!(specials, expected);
     }
 
     #[test]

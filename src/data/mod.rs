@@ -3,6 +3,8 @@
 //! Everything here is integer arithmetic on addressed random streams, so a corpus is the same bytes on every machine.
 //! Rows are packed from whole corpora; nothing is padded.
 
+#[cfg(feature = "engine")]
+mod charsmap;
 pub mod contamination;
 #[cfg(feature = "engine")]
 mod gguf_tokenizer;
@@ -13,6 +15,8 @@ pub mod mix;
 #[cfg(feature = "engine")]
 pub mod shards;
 pub mod source;
+#[cfg(feature = "engine")]
+pub mod special_tokens;
 #[cfg(feature = "engine")]
 pub mod tokenise;
 pub mod tokenizer;

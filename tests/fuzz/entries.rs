@@ -3,8 +3,9 @@
 
 use ablate::cache::Record;
 use ablate::data::Shards;
-use ablate::data::hf_tokenizer::{HfTokenizer, SpecialTokens};
+use ablate::data::hf_tokenizer::HfTokenizer;
 use ablate::data::source::Source as Texts;
+use ablate::data::special_tokens::SpecialTokens;
 use ablate::exec::{import, results};
 use ablate::model::{gguf, weights};
 use ablate::recipe::corpus::{BadLines, Render};
