@@ -321,11 +321,20 @@ impl Run<'_> {
                 let board = self.board();
                 stages.iter().map(|node| board.states[*node].clone()).collect()
             };
-            let fates: Vec<Fate> = stages.iter().zip(states).map(|(node, state)| self.fate(*node, state)).collect();
+            let fates: Vec<Fate> = stages.iter().zip(&states).map(|(node, state)| self.fate(*node, state)).collect();
             let costs: Vec<_> = stages.iter().map(|node| self.prepared.costs[*node]).collect();
             let rows = collect(plan, &fates, &costs);
             let mut board = self.board();
             board.trials_done += 1;
+            for ((node, state), fate) in stages.iter().zip(&states).zip(&fates) {
+                // What failed in the making has been noted. What was there, and can't be opened any more, has not.
+                if let (Fate::Failed(message), State::Settled | State::Diverged) = (fate, state) {
+                    let failure = (self.prepared.name(*node), message.clone());
+                    if !board.summary.failed.contains(&failure) {
+                        board.summary.failed.push(failure);
+                    }
+                }
+            }
             let outcome = match &rows {
                 Ok(rows) => rows.trial.outcome,
                 Err(message) => {
@@ -356,23 +365,17 @@ impl Run<'_> {
         }
     }
 
-    fn fate(&self, node: usize, state: State) -> Fate {
+    /// How a settled stage ended.
+    fn fate(&self, node: usize, state: &State) -> Fate {
         let absent = self.prepared.states[node].freshness == Freshness::Unneeded;
         match state {
             State::Settled if absent => Fate::Unneeded,
             State::Settled | State::Diverged => match self.setup.store.open(&self.prepared.graph.nodes[node].key) {
                 Ok(artifact) => Fate::Made(Box::new(artifact)),
-                Err(error) => {
-                    let failure = (self.prepared.name(node), error.to_string());
-                    let failed = &mut self.board().summary.failed;
-                    if !failed.contains(&failure) {
-                        failed.push(failure);
-                    }
-                    Fate::Failed(error.to_string())
-                }
+                Err(error) => Fate::Failed(error.to_string()),
             },
-            State::Failed(message) => Fate::Failed(message),
-            State::NotRun(because) => Fate::NotRun(because),
+            State::Failed(message) => Fate::Failed(message.clone()),
+            State::NotRun(because) => Fate::NotRun(because.clone()),
             State::Pending | State::Running | State::Interrupted => unreachable!("the trial is settled"),
         }
     }

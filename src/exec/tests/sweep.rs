@@ -91,6 +91,28 @@ fn a_failing_stage_takes_only_its_dependents_with_it_and_is_tried_again() {
 }
 
 #[test]
+fn the_summary_tells_of_each_failure_once_and_not_of_what_had_to_wait_for_it() {
+    let place = Place::new();
+    let (trial, objects) = (experiment().remove(0), place.path().join(".store/objects"));
+    let base = trial.stages.iter().find(|stage| stage.name == "base").unwrap().key.to_string();
+    let mid = trial.stages[4].recipe.clone();
+    // While one stage fails, the base that both seeds share is lost: nothing can build on it, nor tell its numbers.
+    let bench = StubBench::with(move |recipe| {
+        let here = *recipe == *mid;
+        for name in crate::cache::disk::names(&objects).unwrap().iter().filter(|name| here && name.ends_with(&base)) {
+            std::fs::remove_dir_all(objects.join(name)).unwrap();
+        }
+        here.then_some(Mischief::Fail)
+    });
+    let trials: Vec<TrialPlan> = experiment().into_iter().filter(|trial| trial.arm == "a").collect();
+    let summary = place.run(&trials, &bench);
+    let failed: Vec<(&str, u64)> = summary.failed.iter().map(|(stage, _)| (stage.name.as_str(), stage.seed)).collect();
+    assert_eq!(failed, [("base", 0), ("mid", 0), ("mid", 1)], "{:?}", summary.failed);
+    assert!(summary.failed[0].1.contains("there is no such artifact"), "{}", summary.failed[0].1);
+    assert_eq!((summary.not_run, summary.trials_failed, summary.trials_finished), (4, 2, 0));
+}
+
+#[test]
 fn a_diverged_arm_is_data_and_what_depends_on_it_is_not_run() {
     let place = Place::new();
     let mid = experiment()[0].stages[4].recipe.clone();
