@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 /// Every point there is, and where it lies. `ablate faults` prints them in test builds.
-pub const POINTS: [(&str, &str); 22] = [
+pub const POINTS: [(&str, &str); 23] = [
     ("mid-corpus", "between two documents of a corpus"),
     ("mid-checkpoint", "a checkpoint has been read and is not written yet"),
     ("mid-train-step", "before a step of training"),
@@ -30,6 +30,7 @@ pub const POINTS: [(&str, &str); 22] = [
     ("before-results", "a trial is settled and its rows are not written"),
     ("mid-results", "curves.csv is written, trials.jsonl is not"),
     ("during-report", "before each file of a report"),
+    ("mid-report", "half a file of a report is written"),
     ("during-gc", "before each entry that gc drops"),
     ("mid-discard", "an entry is out of sight and not yet removed"),
     ("mid-quarantine", "a damaged entry is set aside and the reason not yet noted"),

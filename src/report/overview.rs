@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::report::glance::{self, Glance};
 use crate::report::guide::Guide;
 use crate::report::markdown::escape;
-use crate::report::write::Error;
+use crate::report::write::{self, Error};
 use crate::report::{index, png, scene, text};
 
 /// One report found under the folder.
@@ -203,9 +203,9 @@ pub fn write(out: &Path, guide: &Guide, planned: &[Entry]) -> Result<(), Error> 
         files.push(("findings.png", png::bytes(picture)));
     }
     for (name, bytes) in files {
-        let path = out.join(name);
-        fs::write(&path, bytes).map_err(|source| Error::Io { path, source })?;
+        write::replace(&out.join(name), &bytes)?;
     }
+    write::remove_drafts(out);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Writing a report: the only place in the crate that writes under `reports/`.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -29,6 +29,40 @@ pub struct Written {
     pub files: Vec<PathBuf>,
 }
 
+/// Puts a file in the place of what was there: whoever looks, and whenever this process dies, it is the old one or the new
+/// one, whole. Nothing is synced; what a power cut takes is drawn again from the results.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = path.with_file_name(format!(".{name}.{}{DRAFT}", std::process::id()));
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    let written = File::create(&draft).and_then(|mut file| {
+        // Locked while it grows, so that another rendering does not take it for a dead one's.
+        let _ = file.try_lock();
+        file.write_all(first)?;
+        fault::point("mid-report");
+        file.write_all(second)?;
+        fs::rename(&draft, path)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    written.map_err(|source| Error::Io { path: path.to_path_buf(), source })
+}
+
+/// How the names of drafts end.
+const DRAFT: &str = ".tmp";
+
+/// Removes what renderings that died have left in a folder.
+pub(super) fn remove_drafts(folder: &Path) {
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let dead = || File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
+        if name.starts_with('.') && name.ends_with(DRAFT) && dead() {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
 /// Writes one report to `<out>/<experiment>/<lab>/`; the pages over all reports are [`overview::write`](crate::report::overview::write)'s. Pictures and tables of an
 /// earlier rendering that no longer exist are removed.
 pub fn write(input: &ExperimentInput, report: &Report, out: &Path) -> Result<Written, Error> {
@@ -43,9 +77,8 @@ pub fn write(input: &ExperimentInput, report: &Report, out: &Path) -> Result<Wri
         fault::point("during-report");
         let path = dir.join(&name);
         let parent = path.parent().unwrap_or(&dir);
-        let io = |source| Error::Io { path: path.clone(), source };
-        fs::create_dir_all(parent).map_err(io)?;
-        fs::write(&path, bytes).map_err(io)?;
+        fs::create_dir_all(parent).map_err(|source| Error::Io { path: path.clone(), source })?;
+        replace(&path, bytes)?;
         files.push(PathBuf::from(name));
         Ok(())
     };
@@ -92,8 +125,10 @@ fn summary(input: &ExperimentInput, report: &Report) -> serde_json::Value {
 }
 
 fn remove_stale(dir: &Path, files: &[PathBuf]) -> Result<(), Error> {
+    remove_drafts(dir);
     for folder in ["figures", "tables"] {
         let folder = dir.join(folder);
+        remove_drafts(&folder);
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for entry in entries.flatten() {
             let path = entry.path();

@@ -187,6 +187,37 @@ fn every_kind_of_stage_survives_death_at_every_point() {
 }
 
 #[test]
+fn a_report_is_never_half_written() {
+    let place = Place::new();
+    let report = "report bytes.yaml --lab ./tiny.yaml";
+    let run = |command: &str| {
+        let run = place.ablate(command, None);
+        assert!(run.status.success(), "{}", said(&run));
+        // Pages about costs show what clocks said.
+        std::fs::remove_file(place.path().join("results/bytes/selftest/timing.jsonl")).unwrap();
+    };
+    run(&format!("{RUN} --only family=llama"));
+    assert!(place.ablate(report, None).status.success());
+    let old = place.bytes("reports");
+    run(RUN);
+    let mut deaths = vec![];
+    while place.ablate(report, Some(&format!("mid-report:{}", 9 * deaths.len() + 1))).status.code().is_none() {
+        deaths.push(place.bytes("reports"));
+    }
+    let new = place.bytes("reports");
+    let half = |name: &&String| name.ends_with(".tmp");
+    assert!(deaths.len() > 3 && new.keys().find(half).is_none(), "{} deaths left {:?}", deaths.len(), new.keys());
+    let changed = old.iter().filter(|(name, bytes)| new.get(*name).is_some_and(|now| now != *bytes)).count();
+    assert!(changed > 3, "only {changed} files tell old and new apart");
+    for (death, found) in deaths.iter().enumerate() {
+        assert_eq!(found.keys().filter(half).count(), 1 + death, "each death leaves its draft");
+        for (name, bytes) in found.iter().filter(|(name, _)| !half(name)) {
+            assert!([old.get(name), new.get(name)].contains(&Some(bytes)), "{name} is neither old nor new");
+        }
+    }
+}
+
+#[test]
 fn a_fault_point_that_does_not_exist_is_an_error_that_lists_those_that_do() {
     let place = Place::new();
     let refused = place.ablate("status", Some("mid-air:2"));
