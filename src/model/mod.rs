@@ -60,8 +60,10 @@ pub enum ModelError {
     Dtype { name: String, dtype: String },
     #[error("{path}: {what}")]
     Config { path: String, what: String },
-    #[error("{path}: {source}")]
+    #[error("failed to read {path}: {source}")]
     Io { path: String, source: std::io::Error },
+    #[error("failed to write {path}: {source}")]
+    Write { path: String, source: std::io::Error },
     #[error("{device} can't be used: {what}")]
     Device { device: String, what: String },
     #[error("{path} is not a safetensors file: {source}")]

@@ -7,6 +7,7 @@ use super::tensor_file::{self, Numbers};
 use super::{Decoder, ModelError, Params, layout};
 use crate::recipe::ModelShape;
 use crate::recipe::shape::{Architecture, RopeScaling};
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,19 +16,22 @@ use std::path::Path;
 
 /// Writes a folder that `transformers` loads. `extra` members are added to `config.json` (token ids, say).
 pub fn save(dir: &Path, decoder: &Decoder, extra: &Map<String, Value>) -> Result<(), ModelError> {
-    fs::create_dir_all(dir).map_err(io(dir))?;
+    let unwritten = |path: &Path, source| ModelError::Write { path: path.display().to_string(), source };
+    fs::create_dir_all(dir).map_err(|error| unwritten(dir, error))?;
     let mut config = config_of(decoder.shape());
     config.extend(extra.clone());
     let path = dir.join("config.json");
     let text = serde_json::to_string_pretty(&Value::Object(config)).expect("a configuration is plain data");
-    fs::write(&path, text + "\n").map_err(io(&path))?;
+    fs::write(&path, text + "\n").map_err(|error| unwritten(&path, error))?;
     let path = dir.join("model.safetensors");
     let params = decoder.params();
     let numbers = |name: &str| Numbers::F32(params.get(name));
     let tensors = params.infos().iter().map(|info| (info.name.clone(), &info.shape[..], numbers(&info.name)));
     let metadata = [("format".to_string(), "pt".to_string())].into_iter().collect();
-    tensor_file::write(&path, tensors, Some(metadata))
-        .map_err(|source| ModelError::Safetensors { path: path.display().to_string(), source })
+    tensor_file::write(&path, tensors, Some(metadata)).map_err(|error| match error {
+        SafeTensorError::IoError(error) => unwritten(&path, error),
+        source => ModelError::Safetensors { path: path.display().to_string(), source },
+    })
 }
 
 /// Reads a folder.

@@ -7,6 +7,7 @@
 use super::checkpoint::changed;
 use super::curve::Curve;
 use super::problems::dataset;
+use crate::cache::disk;
 use crate::data::Source;
 use crate::data::contamination::{Contamination, Probe, Scanner};
 use crate::exec::{Outcome, StageContext, StageError};
@@ -63,7 +64,8 @@ pub fn run(recipe: &ContaminationRecipe, context: &StageContext) -> Result<Outco
         curve.push(&benchmark.name, "checked", 0, found.items as f64);
         reports.push(Report { benchmark: &benchmark.name, found });
     }
-    std::fs::write(context.out().join("contamination.json"), serde_json::to_string_pretty(&reports)? + "\n")?;
+    let text = serde_json::to_string_pretty(&reports)? + "\n";
+    disk::write_note(&context.out().join("contamination.json"), text.as_bytes())?;
     curve.write(context.out())?;
     Ok(Outcome::Finished)
 }

@@ -1,5 +1,6 @@
 //! The curves and final numbers of a stage, as the ledger reads them: `curves.csv` and `metrics.json`.
 
+use crate::cache::disk;
 use crate::exec::StageError;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -50,7 +51,7 @@ impl Curve {
         }
         metrics.sort_keys();
         let text = serde_json::to_string_pretty(&Value::Object(metrics))?;
-        std::fs::write(artifact.join("metrics.json"), text + "\n")?;
+        disk::write_note(&artifact.join("metrics.json"), (text + "\n").as_bytes())?;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::curve::Curve;
 use super::{LocalBench, model, problems};
+use crate::cache::disk;
 use crate::eval::{Evaluation, evaluate};
 use crate::exec::{Outcome, StageContext, StageError};
 use crate::fault;
@@ -41,5 +42,5 @@ pub fn write_items(artifact: &Path, evaluation: &Evaluation) -> Result<(), Stage
             writeln!(text, "{line}")?;
         }
     }
-    Ok(std::fs::write(artifact.join("items.jsonl"), text)?)
+    Ok(disk::write_note(&artifact.join("items.jsonl"), &text)?)
 }

@@ -4,12 +4,12 @@
 //! a recipe names one. Models of the maths world have none; their words are the world's.
 
 use super::problems;
+use crate::cache::disk;
 use crate::data::{HfTokenizer, Tokenizer};
 use crate::exec::{StageContext, StageError};
 use crate::model::{Decoder, gguf, weights};
 use crate::recipe::{EvalProtocol, Key};
 use serde_json::{Map, Value};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files that tell how text becomes ids; beside weights, all that there are.
@@ -53,7 +53,7 @@ pub fn kept(from: &Path) -> Result<Map<String, Value>, StageError> {
     if !path.exists() {
         return Ok(Map::new());
     }
-    let config: Value = serde_json::from_slice(&fs::read(path)?)?;
+    let config: Value = serde_json::from_slice(&disk::read(&path)?)?;
     Ok(KEPT.iter().filter_map(|name| Some((name.to_string(), config.get(*name)?.clone()))).collect())
 }
 
@@ -62,17 +62,17 @@ pub fn carry(from: &Path, out: &Path) -> Result<(), StageError> {
     if from.is_dir() {
         for name in TOKENIZER_FILES {
             if from.join(name).exists() {
-                fs::copy(from.join(name), out.join(name))?;
+                disk::write_note(&out.join(name), &disk::read(&from.join(name))?)?;
             }
         }
         return Ok(());
     }
     let tokenizer = HfTokenizer::load(from)?;
-    fs::write(out.join("tokenizer.json"), tokenizer.json())?;
+    disk::write_note(&out.join("tokenizer.json"), tokenizer.json())?;
     for (name, file) in
         [("tokenizer_config.json", tokenizer.config()), ("generation_config.json", tokenizer.generation_config())]
     {
-        fs::write(out.join(name), serde_json::to_string_pretty(&file)? + "\n")?;
+        disk::write_note(&out.join(name), (serde_json::to_string_pretty(&file)? + "\n").as_bytes())?;
     }
     Ok(())
 }

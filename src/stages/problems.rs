@@ -1,6 +1,7 @@
 //! Questions for RL and evaluation: from the generated world or from data sets.
 
 use super::checkpoint::changed;
+use crate::cache::disk;
 use crate::data::world::WorldProblem;
 use crate::data::{Tokenizer, world};
 use crate::exec::{StageContext, StageError};
@@ -90,7 +91,7 @@ pub fn of_protocol(protocol: &EvalProtocol, context: &StageContext) -> Result<Ve
 pub(super) fn dataset(content: &Key, context: &StageContext) -> Result<Vec<Problem>, StageError> {
     let gone = || StageError::new("the lab no longer says where these questions lie");
     let path = context.source(content).ok_or_else(gone)?;
-    if Key::of(&std::fs::read(path)?) != *content {
+    if Key::of(&disk::read(path)?) != *content {
         return Err(changed(&path.display().to_string()));
     }
     Ok(suite::load_problems(path)?)

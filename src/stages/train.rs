@@ -3,7 +3,7 @@
 use super::curve::Curve;
 use super::pace::Pace;
 use super::{LocalBench, model, saved};
-use crate::cache::{Record, store};
+use crate::cache::{Record, disk, store};
 use crate::data::{Mix, MixError, Shards};
 use crate::exec::{Outcome, StageContext, StageError};
 use crate::fault::{self, SAVE_EVERY};
@@ -44,7 +44,7 @@ pub fn run(recipe: &TrainRecipe, context: &StageContext, bench: &LocalBench) -> 
     if let Some(state) = saved::latest(context)? {
         trainer.resume(&state)?;
         curve = Curve::read(&state.join("curves.csv"))?;
-        let text = std::fs::read(state.join("losses.json"))?;
+        let text = disk::read(&state.join("losses.json"))?;
         losses = serde_json::from_slice(&text)?;
         measured = Some(trainer.step);
     }
@@ -105,7 +105,7 @@ fn save(trainer: &Trainer, curve: &Curve, losses: &[f64], context: &StageContext
         trainer.save(folder)?;
         curve.write_csv(&folder.join("curves.csv"))?;
         let losses = serde_json::to_vec(losses)?;
-        std::fs::write(folder.join("losses.json"), losses)?;
+        disk::write_note(&folder.join("losses.json"), &losses)?;
         Ok(())
     })
 }
