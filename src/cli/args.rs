@@ -59,13 +59,16 @@ pub enum Verb {
     Faults,
 }
 
+/// The lab where none is named.
+pub const LAB: &str = "proxy";
+
 /// Which trials of which experiment.
 #[derive(Debug, Clone, Args)]
 pub struct Selection {
     /// Experiment file.
     pub experiment: PathBuf,
     /// Lab that binds the experiment's names: a name that is built in (smoke, proxy, study, deep, smollm2-135m, llama-3.2-1b, qwen2.5-1.5b, llama-3.2-3b) or a path.
-    #[arg(long, default_value = "proxy", value_name = "NAME|PATH")]
+    #[arg(long, default_value = LAB, value_name = "NAME|PATH")]
     pub lab: String,
     /// Folder of results; the store of artifacts is `.store` inside it.
     #[arg(long, default_value = "results", value_name = "DIR")]
@@ -134,6 +137,9 @@ pub struct RunArgs {
     /// Refuse to start if the plan's price is above this many core-hours.
     #[arg(long, allow_negative_numbers = true, value_name = "H")]
     pub budget: Option<f64>,
+    /// Refuse to start if the stages at work would hold more GB of memory than this. Default on a CPU: what the machine has.
+    #[arg(long, allow_negative_numbers = true, value_name = "GB")]
+    pub max_memory: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,5 +1,6 @@
 //! `ablate compare`: two groups of arms, paired over seeds.
 
+use super::again::again;
 use super::args::CompareArgs;
 use super::failure::Failure;
 use super::import::LAB as IMPORTED;
@@ -19,7 +20,7 @@ pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
     };
     let (a, b) = (side(text_a, &session.experiment)?, side(text_b, &session.experiment)?);
     let read = results::read(&session.results)?;
-    let run = format!("ablate run {} --lab {}", args.selection.experiment.display(), args.selection.lab);
+    let run = again(&args.selection, None);
     if read.trials.is_empty() {
         return Err(Failure::usage(format!("there are no results in {}", session.results.display())).hint(run));
     }

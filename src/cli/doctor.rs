@@ -2,6 +2,7 @@
 
 use super::args::DoctorArgs;
 use super::failure::Failure;
+use super::memory as machine;
 use super::progress::duration;
 use super::selftest;
 use crate::cache::probe::probe;
@@ -49,7 +50,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<(), Failure> {
         bad += usize::from(finding.state == State::Bad);
     };
     say(processor());
-    say(memory(available_memory()));
+    say(memory(machine::available()));
     disk(&args.results).into_iter().for_each(&mut say);
     say(gpu());
     if !args.no_self_test {
@@ -75,17 +76,6 @@ fn processor() -> Finding {
             format!("{threads}; without AVX2 and FMA: the same bytes, many times slower"),
         ),
     }
-}
-
-/// What the system would give without swapping, or the rest of a container's limit if that is less.
-fn available_memory() -> Option<u64> {
-    let read = |path: &str| std::fs::read_to_string(path).ok();
-    let line = read("/proc/meminfo")?.lines().find_map(|line| Some(line.strip_prefix("MemAvailable:")?.to_string()))?;
-    let available = line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024;
-    let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
-    let limit = number("/sys/fs/cgroup/memory.max")
-        .map(|max| max.saturating_sub(number("/sys/fs/cgroup/memory.current").unwrap_or(0)));
-    Some(limit.map_or(available, |limit| limit.min(available)))
 }
 
 fn memory(available: Option<u64>) -> Finding {

@@ -1,5 +1,6 @@
 //! `ablate export`: the weights of a stage as a Hugging Face folder with a model card.
 
+use super::again::again;
 use super::args::ExportArgs;
 use super::card;
 use super::failure::Failure;
@@ -31,16 +32,17 @@ pub fn export(args: &ExportArgs) -> Result<(), Failure> {
         return Err(Failure::usage(format!("the arm has no stage `{}` with weights", args.stage)).hint(known(names)));
     };
     let artifact = session.store.open(&stage.key).map_err(|error| {
-        Failure::usage(format!("stage `{}` is not in the store: {error}", args.stage)).hint(format!(
-            "ablate run {} --lab {}",
-            args.selection.experiment.display(),
-            args.selection.lab
-        ))
+        Failure::usage(format!("stage `{}` is not in the store: {error}", args.stage))
+            .hint(again(&args.selection, None))
     })?;
     if args.to.exists() && std::fs::read_dir(&args.to)?.next().is_some() {
-        return Err(Failure::usage(format!("{} exists and is not empty", args.to.display())));
+        return Err(Failure::usage(format!("{} exists and is not empty", args.to.display()))
+            .hint("--to names a folder that is new or empty"));
     }
-    crate::cache::disk::create_dir(&args.to).map_err(Failure::usage)?;
+    std::fs::create_dir_all(&args.to).map_err(|error| {
+        Failure::usage(format!("failed to create the folder {}: {error}", args.to.display()))
+            .hint("--to names a folder that is new or empty")
+    })?;
     let folder = artifact.dir.join("model");
     let decoder = weights::load(&folder)?;
     let world = trial.stages.iter().find_map(|stage| match &*stage.recipe {

@@ -2,6 +2,7 @@
 //!
 //! Data goes to standard output, talk to standard error, and everything reads without colour.
 
+mod again;
 mod args;
 #[cfg(feature = "engine")]
 mod card;
@@ -16,6 +17,7 @@ mod failure;
 mod import;
 #[cfg(feature = "engine")]
 mod logits;
+mod memory;
 mod methods;
 #[cfg(feature = "engine")]
 mod outside;

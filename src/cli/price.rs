@@ -1,5 +1,6 @@
 //! What a plan costs on the lab's accelerator, what it holds in memory, and what will not fit, in plain words.
 
+use super::memory::installed;
 use crate::exec::Prepared;
 use crate::plan::cost::bytes;
 use crate::plan::memory::{self, Memory};
@@ -41,7 +42,7 @@ pub fn lines(
     let here = worst(&|node| of(node).and_then(|(recipe, shape)| memory::here(recipe, shape, threads)));
     if let Some((node, held)) = here {
         let fits = match installed() {
-            Some(room) if held.total() > room => format!("; this machine has {}: it will not fit", bytes(room as u64)),
+            Some(room) if held.total() > room as f64 => format!("; this machine has {}: it will not fit", bytes(room)),
             _ => String::new(),
         };
         lines.push(format!("memory here, at most in {}: {}{fits}", prepared.name(node).name, parts(&held)));
@@ -89,11 +90,4 @@ fn parts(memory: &Memory) -> String {
         parts.push(format!("cache {} for {} sequences at once{of}", bytes(memory.cache as u64), memory.at_once));
     }
     format!("{} ({})", bytes(memory.total() as u64), parts.join(", "))
-}
-
-/// Bytes of memory of this machine, where the system says.
-fn installed() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? * 1024.0)
 }

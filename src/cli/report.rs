@@ -1,6 +1,7 @@
 //! `ablate report`: from result files to pages. Needs no store and trains nothing.
 
-use super::args::ReportArgs;
+use super::again::again;
+use super::args::{Device, LAB, ReportArgs, Selection};
 use super::failure::Failure;
 use super::import::LAB as IMPORTED;
 use super::methods;
@@ -8,10 +9,11 @@ use super::session::{read_experiment, read_lab};
 use super::store::result_folders;
 use crate::exec::results;
 use crate::plan::lower;
-use crate::recipe::{Init, Recipe};
+use crate::recipe::{Backend, Init, Recipe};
 use crate::report::guide::Guide;
 use crate::report::overview::Entry;
-use crate::report::{ArmInput, AxisInput, ExperimentInput, MixtureRow, Place, overview, render, write};
+use crate::report::{ArmInput, AxisInput, Error as WriteError, ExperimentInput, MixtureRow, Place};
+use crate::report::{overview, render, write};
 use crate::spec::bind::Family;
 use crate::spec::claim::{self, Claim};
 use crate::spec::experiment::Experiment;
@@ -37,7 +39,7 @@ pub fn report(args: &ReportArgs) -> Result<(), Failure> {
         input.place.file = file.as_deref().and_then(|file| beside(&args.out, file));
         input.place.results = beside(&args.out, &folder);
         let report = render(&input);
-        let place = write(&input, &report, &args.out)?;
+        let place = write(&input, &report, &args.out).map_err(unwritten)?;
         println!("{}", place.dir.join("index.html").display());
         for (judged, overlaps) in report.judged.iter().zip(&report.overlaps) {
             println!("  {:<13} {}", verdict_word(&judged.verdict), judged.claim.statement);
@@ -46,12 +48,24 @@ pub fn report(args: &ReportArgs) -> Result<(), Failure> {
         written += 1;
     }
     if written == 0 {
+        let experiment = args.experiments.first().cloned().unwrap_or_else(|| "experiments/corpus.yaml".into());
+        let lab = args.lab.clone().filter(|lab| lab != IMPORTED).unwrap_or_else(|| LAB.into());
+        let device = Device { backend: Backend::Cpu, number: 0 };
+        let run = Selection { experiment, lab, results: args.results.clone(), seeds: None, only: vec![], device };
         return Err(Failure::usage(format!("there are no results in {} to report", args.results.display()))
-            .hint("run an experiment first: ablate run experiments/corpus.yaml"));
+            .hint(format!("run an experiment first: {}", again(&run, None))));
     }
-    overview::write(&args.out, &guide, &planned(args)?)?;
+    overview::write(&args.out, &guide, &planned(args)?).map_err(unwritten)?;
     println!("{}", args.out.join("index.html").display());
     Ok(())
+}
+
+/// Pages can lie anywhere.
+fn unwritten(error: WriteError) -> Failure {
+    match &error {
+        WriteError::Io { .. } => Failure::internal(error).hint("--out names another folder to write to"),
+        _ => Failure::internal(error),
+    }
 }
 
 /// The folder of the experiment files asked for; WalkDir wants a name for the one we are in.

@@ -1,12 +1,15 @@
 //! `ablate run`.
 
+use super::again::again;
 use super::args::{RunArgs, Selection};
 use super::failure::Failure;
+use super::memory;
 use super::progress::{Progress, duration};
 use super::session::Session;
 use crate::cache::Store;
-use crate::exec::{Stop, Summary, run as execute};
-use crate::plan::Caps;
+use crate::exec::{PrepareError, Stop, Summary, run as execute};
+use crate::plan::cost::bytes;
+use crate::plan::{Caps, TooExpensive};
 use crate::recipe::Backend;
 use crate::stages::LocalBench;
 use std::time::Duration;
@@ -32,6 +35,9 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             return Err(Failure::usage(format!("{flag} must be a positive number of hours, at most a million")));
         }
     }
+    if args.max_memory.is_some_and(|gigabytes| !gigabytes.is_finite() || gigabytes <= 0.0) {
+        return Err(Failure::usage("--max-memory must be a positive number of gigabytes"));
+    }
     let device = args.selection.device;
     let bench = LocalBench::on(device.backend, device.number).map_err(Failure::usage)?;
     let mut session = Session::open_to_run(&args.selection)?;
@@ -52,9 +58,27 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         None => Stop::default(),
     };
     on_interrupt(stop.clone());
-    let caps = Caps { max_hours: args.budget, max_disk: None };
+    // What a stage holds on a GPU is not estimated.
+    let installed = if device.backend == Backend::Cpu { memory::installed() } else { None };
+    let max_memory = args.max_memory.map(|gigabytes| (gigabytes * 1e9) as u64).or(installed);
+    let caps = Caps { max_hours: args.budget, max_disk: None, max_memory };
     let progress = Progress::new(args.progress);
-    let summary = execute(&setup, caps, &bench, &stop, &|event| progress.show(event)).map_err(Failure::usage)?;
+    let summary = loop {
+        match execute(&setup, caps, &bench, &stop, &|event| progress.show(event)) {
+            // As many at once as there are cores was our choice; nothing has been started.
+            Err(PrepareError::TooExpensive(TooExpensive::MemoryTogether { fit, room, held, .. }))
+                if args.jobs.is_none() =>
+            {
+                let (jobs, held, room) = (setup.jobs, bytes(held), bytes(room));
+                eprintln!(
+                    "{jobs} stages at once would hold about {held} of memory, more than the {room} that may be used: --jobs {fit}"
+                );
+                setup.jobs = fit;
+                setup.threads = args.threads.unwrap_or((cores / fit).max(1));
+            }
+            other => break other.map_err(Failure::usage)?,
+        }
+    };
     conclude(args, &session, &summary)
 }
 
@@ -85,27 +109,20 @@ fn conclude(args: &RunArgs, session: &Session, summary: &Summary) -> Result<(), 
     );
     summary.notes.iter().for_each(|note| eprintln!("note: {note}"));
     eprintln!("results: {}", session.results.display());
-    let all = again(&args.selection, None);
+    // Whoever allowed more memory than there is means it for the next run too.
+    let memory = args.max_memory.map_or(String::new(), |gigabytes| format!(" --max-memory {gigabytes}"));
+    let all = again(&args.selection, None) + &memory;
+    let failed = failures(session, summary, &all, |levels| again(&args.selection, Some(levels)) + &memory);
     if let Some(message) = &summary.not_written {
+        failed.iter().for_each(|failed| eprint!("{failed}"));
         let failure = Failure::internal(format!("the results could not be written: {message}"));
         return Err(failure.hint(format!("what was made is in the store; once there is room: {all}")));
     }
-    if !summary.failed.is_empty() {
-        let mut text = String::from("some stages failed; the others went on\n");
-        for (stage, message) in &summary.failed {
-            text.push_str(&format!("  {} of {} seed {}: {message}\n", stage.name, stage.arm, stage.seed));
-            // A stage that several trials share is everybody's.
-            let trial = session.trials.iter().find(|trial| trial.arm == stage.arm).filter(|_| stage.trials == 1);
-            if let Some(trial) = trial.filter(|trial| !trial.levels.is_empty()) {
-                text.push_str(&format!("    to try it again: {}\n", again(&args.selection, Some(&trial.levels))));
-            }
-        }
-        text.push_str(&format!("to try all that is missing: {all}"));
-        return Err(Failure::trial(text));
-    }
+    failed.map_or(Ok(()), Err)?;
     if summary.interrupted {
-        let limit = session.lab.max_hours.filter(|_| args.max_hours.is_none());
-        let why = match limit.filter(|hours| summary.seconds >= hours * 3600.0) {
+        let why = match args.max_hours.or(session.lab.max_hours) {
+            Some(hours) if summary.seconds < hours * 3600.0 => String::new(),
+            Some(hours) if args.max_hours.is_some() => format!(" after the {hours} h of --max-hours"),
             Some(hours) => format!(" after the {hours} h that the lab allows a run (--max-hours sets another limit)"),
             None => String::new(),
         };
@@ -116,56 +133,29 @@ fn conclude(args: &RunArgs, session: &Session, summary: &Summary) -> Result<(), 
     Ok(())
 }
 
-/// The command that does the same again, or the same for one arm.
-fn again(selection: &Selection, arm: Option<&[(String, String)]>) -> String {
-    let mut words = vec!["ablate run".to_string(), quoted(&selection.experiment.display().to_string())];
-    let mut flag = |name: &str, value: &str| words.push(format!("{name} {}", quoted(value)));
-    if selection.lab != "proxy" {
-        flag("--lab", &selection.lab);
+/// Which stages failed, why, and how to try them again.
+fn failures(
+    session: &Session,
+    summary: &Summary,
+    all: &str,
+    one: impl Fn(&[(String, String)]) -> String,
+) -> Option<Failure> {
+    if summary.failed.is_empty() {
+        return None;
     }
-    if selection.results.as_os_str() != "results" {
-        flag("--results", &selection.results.display().to_string());
+    let mut text = match summary.not_run {
+        0 => String::from("some stages failed; the others went on\n"),
+        1 => String::from("some stages failed; one more was not run for want of its inputs; the others went on\n"),
+        more => format!("some stages failed; {more} more were not run for want of their inputs; the others went on\n"),
+    };
+    for (stage, message) in &summary.failed {
+        text.push_str(&format!("  {} of {} seed {}: {message}\n", stage.name, stage.arm, stage.seed));
+        // A stage that several trials share is everybody's.
+        let trial = session.trials.iter().find(|trial| trial.arm == stage.arm).filter(|_| stage.trials == 1);
+        if let Some(trial) = trial.filter(|trial| !trial.levels.is_empty()) {
+            text.push_str(&format!("    to try it again: {}\n", one(&trial.levels)));
+        }
     }
-    if let Some(seeds) = selection.seeds {
-        flag("--seeds", &seeds.to_string());
-    }
-    if selection.device.backend != Backend::Cpu {
-        flag("--device", &selection.device.to_string());
-    }
-    match arm {
-        Some(levels) => levels.iter().for_each(|(axis, level)| flag("--only", &format!("{axis}={level}"))),
-        None => selection.only.iter().for_each(|pair| flag("--only", pair)),
-    }
-    words.join(" ")
-}
-
-/// As a shell takes it for one word.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./=,:+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_string()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_to_go_on_says_all_that_matters_and_survives_a_shell() {
-        let selection = Selection {
-            experiment: "my exp's.yaml".into(),
-            lab: "./tiny.yaml".into(),
-            results: "r".into(),
-            seeds: Some(2),
-            only: vec!["corpus=a".into()],
-            device: "cuda:1".parse().unwrap(),
-        };
-        let flags = "--lab ./tiny.yaml --results r --seeds 2 --device cuda:1 --only";
-        assert_eq!(again(&selection, None), format!("ablate run 'my exp'\\''s.yaml' {flags} corpus=a"));
-        let levels = [("corpus".to_string(), "b".to_string()), ("family".into(), "llama".into())];
-        assert!(again(&selection, Some(&levels)).ends_with("--only corpus=b --only family=llama"));
-    }
+    text.push_str(&format!("to try all that is missing: {all}"));
+    Some(Failure::trial(text))
 }

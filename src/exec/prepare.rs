@@ -5,6 +5,7 @@ use super::results::{self, ResultsError};
 use super::writer;
 use crate::cache::{CacheError, Check, DiskError, Store};
 use crate::plan::cost::{self, Calibration, Item, machine};
+use crate::plan::memory;
 use crate::plan::{Assessment, Cost, Freshness, Graph, GraphError, Known, Question, TrialPlan, assess};
 use crate::recipe::{Backend, Key};
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,13 +127,22 @@ impl Prepared {
         }
     }
 
-    /// The missing stages with their prices, for [`cost::Caps::check`].
-    pub fn price(&self) -> Vec<Item> {
+    /// The missing stages with their prices, for [`cost::Caps::check`]. Memory is that of the CPU engine.
+    pub fn price(&self, setup: &Setup) -> Vec<Item> {
+        let shapes = self.graph.shapes(&setup.known.checkpoints);
         let item = |node: usize| {
             let name = self.name(node);
             let what = format!("{} of {} seed {}", name.name, name.arm, name.seed);
-            let (cost, kind) = (&self.costs[node], self.graph.nodes[node].recipe.kind());
-            Item { what, seconds: self.seconds[node], disk: cost.disk, scratch: cost::scratch(kind, cost) }
+            let (cost, recipe) = (&self.costs[node], &*self.graph.nodes[node].recipe);
+            let memory = shapes[node].as_ref().and_then(|shape| memory::here(recipe, shape, setup.threads));
+            Item {
+                what,
+                stage: name.name,
+                seconds: self.seconds[node],
+                disk: cost.disk,
+                scratch: cost::scratch(recipe.kind(), cost),
+                held: memory.map_or(0, |memory| memory.total() as u64),
+            }
         };
         self.missing().map(item).collect()
     }

@@ -78,7 +78,7 @@ pub fn run(
     let _in_use = setup.store.in_use()?;
     let damaged = results::set_aside_damaged(setup.results)?;
     let prepared = prepare(setup, Check::Bytes)?;
-    let price = prepared.price();
+    let price = prepared.price(setup);
     caps.check(&price, setup.jobs)?;
     if let Some(free) = disk::free(setup.store.root()) {
         cost::fits(&price, setup.jobs, free)?;

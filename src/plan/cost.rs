@@ -210,6 +210,8 @@ fn default_rate(kind: Kind, backend: Backend) -> f64 {
 pub struct Caps {
     pub max_hours: Option<f64>,
     pub max_disk: Option<u64>,
+    /// Bytes that the stages at work may hold in memory.
+    pub max_memory: Option<u64>,
 }
 
 /// One stage that a run would make.
@@ -217,10 +219,14 @@ pub struct Caps {
 pub struct Item {
     /// For people: stage and first arm.
     pub what: String,
+    /// The stage's name in its trial.
+    pub stage: String,
     pub seconds: f64,
     pub disk: u64,
     /// While it is being made.
     pub scratch: u64,
+    /// Bytes of memory, while it is being made.
+    pub held: u64,
 }
 
 /// A run that would exceed a cap; nothing has been started.
@@ -242,6 +248,19 @@ pub enum TooExpensive {
         bytes(*disk), bytes(*free)
     )]
     NoRoom { stages: usize, disk: u64, free: u64, largest: String },
+    #[error(
+        "failed to start: {what} would hold about {} of memory, more than the {} that may be used \
+         (take a larger machine, or give the lab a smaller model, batch or length; to try all the same, raise --max-memory)",
+        bytes(*held), bytes(*room)
+    )]
+    Memory { what: String, held: u64, room: u64 },
+    /// `fit` of them would fit.
+    #[error(
+        "failed to start: {jobs} stages at once, such as {what}, would hold about {} of memory, more than the {} that may be used \
+         (run fewer at once with --jobs {fit}; to try all the same, raise --max-memory)",
+        bytes(*held), bytes(*room)
+    )]
+    MemoryTogether { jobs: usize, fit: usize, what: String, held: u64, room: u64 },
 }
 
 impl Caps {
@@ -265,7 +284,30 @@ impl Caps {
             let largest = listed(sorted, &|item| format!("{} ({})", item.what, bytes(item.disk)));
             return Err(TooExpensive::Disk { stages: items.len(), disk, allowed, largest });
         }
-        Ok(())
+        self.max_memory.map_or(Ok(()), |room| fits_memory(items, jobs, room))
+    }
+}
+
+/// Refuses a run whose largest stages, as many as may be at work together, don't fit into `room` bytes of memory. Stages
+/// of one name belong to different trials, so nothing keeps them from being made at once.
+fn fits_memory(items: &[Item], jobs: usize, room: u64) -> Result<(), TooExpensive> {
+    let mut sorted: Vec<&Item> = items.iter().collect();
+    sorted.sort_by_key(|item| std::cmp::Reverse(item.held));
+    if let Some(item) = sorted.first().filter(|item| item.held > room) {
+        return Err(TooExpensive::Memory { what: item.what.clone(), held: item.held, room });
+    }
+    let mut together: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
+    sorted.iter().for_each(|item| together.entry(&item.stage).or_default().push(item));
+    let sum = |items: &[&Item], count: usize| items.iter().take(count).map(|item| item.held).sum::<u64>();
+    match together.values().max_by_key(|items| sum(items, jobs)) {
+        Some(items) if sum(items, jobs) > room => Err(TooExpensive::MemoryTogether {
+            jobs: jobs.min(items.len()),
+            fit: (1..jobs).take_while(|count| sum(items, *count) <= room).count().max(1),
+            what: items[0].what.clone(),
+            held: sum(items, jobs),
+            room,
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -308,6 +350,32 @@ mod tests {
     use super::*;
     use crate::plan::sample;
     use crate::recipe::Steps;
+
+    #[test]
+    fn memory_is_counted_for_stages_that_may_be_at_work_together() {
+        let item = |stage: &str, trial: u64, held: u64| Item {
+            what: format!("{stage} of a seed {trial}"),
+            stage: stage.into(),
+            seconds: 1.0,
+            disk: 1,
+            scratch: 1,
+            held,
+        };
+        let mut items: Vec<Item> = (0..4).map(|trial| item("rl", trial, 30)).collect();
+        items.extend([item("base", 0, 80), item("corpus", 0, 0)]);
+        let check = |jobs, room| Caps { max_memory: Some(room), ..Caps::default() }.check(&items, jobs);
+        // The base is made before any RL, so the two never meet.
+        assert_eq!((check(1, 80), check(2, 80)), (Ok(()), Ok(())));
+        let alone = check(1, 79).unwrap_err();
+        assert!(matches!(&alone, TooExpensive::Memory { what, held: 80, .. } if what == "base of a seed 0"), "{alone}");
+        let together = check(8, 100).unwrap_err();
+        assert!(
+            matches!(together, TooExpensive::MemoryTogether { jobs: 4, fit: 3, held: 120, .. })
+                && together.to_string().contains("with --jobs 3"),
+            "{together}"
+        );
+        assert_eq!(check(3, 100), Ok(()));
+    }
 
     fn of(stage: &str, change: impl Fn(&mut Recipe)) -> Cost {
         let mut trial = sample::trial("a", 1, 0);

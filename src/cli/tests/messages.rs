@@ -59,6 +59,26 @@ fn a_run_stops_at_the_limit_of_its_lab_and_says_which_limit_that_is() {
 }
 
 #[test]
+fn stages_that_do_not_fit_into_memory_are_refused_or_made_one_after_the_other() {
+    let place = Place::new();
+    let run = "run bytes.yaml --lab ./tiny.yaml --progress none --threads 1";
+    let needs = |flags: &str| {
+        let refused = place.ablate(&format!("{run} {flags}"), None);
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        assert!(!place.path().join("results/bytes").exists(), "nothing is made");
+        said(&refused)
+    };
+    assert!(needs("--max-memory 0.0001").contains("rl of family=llama seed 0 would hold about "));
+    // One stage of the largest kind fits, two don't: an error where two were asked for, the usual course of things where
+    // nobody said how many.
+    assert!(needs("--max-memory 0.004 --jobs 2").contains("2 stages at once, such as rl of family="));
+    let made = place.ablate(&format!("{run} --max-memory 0.004"), None);
+    assert!(made.status.success(), "{}", said(&made));
+    let several = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+    assert_eq!(said(&made).contains("that may be used: --jobs 1"), several, "{}", said(&made));
+}
+
+#[test]
 fn every_mistake_at_the_command_line() {
     let mut talk = Conversation::new();
     talk.about("files and flags");
@@ -85,7 +105,16 @@ fn every_mistake_at_the_command_line() {
     talk.say("run bytes.yaml --lab ./tiny.yaml --only famly=llama");
     talk.say("run bytes.yaml --lab ./tiny.yaml --only family=lama");
     talk.say("run bytes.yaml --lab ./tiny.yaml --budget 1e-9");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --max-memory none");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --max-memory -1");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --threads 1 --max-memory 1e-6");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --threads 1 --jobs 2 --max-memory 4e-3");
     talk.say("run bytes.yaml --lab ./tiny.yaml --results bytes.yaml");
+    talk.say("run .");
+    fs::write(talk.place.path().join("latin.yaml"), b"question: Who was K\xf6nig?").unwrap();
+    talk.say("plan latin.yaml --lab ./tiny.yaml");
+    talk.say("verify --recompute many");
+    talk.say("schema experiments");
 
     talk.about("before there are results");
     talk.say("report bytes.yaml --lab ./tiny.yaml");
@@ -93,6 +122,12 @@ fn every_mistake_at_the_command_line() {
     talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 0 --stage rl --to out");
     talk.say("verify --results nowhere");
     talk.say("gc --results nowhere");
+
+    talk.say("compare bytes.yaml --lab ./tiny.yaml");
+    talk.say("compare bytes.yaml --lab imported --a family=llama --b family=qwen");
+    talk.say("compare bytes.yaml --lab ./tiny.yaml --results other --a family=llama --b family=qwen");
+    talk.say("report bytes.yaml --lab ./tiny.yaml --results other");
+    talk.say("report");
 
     talk.about("a lab that can't be read: what uses the parts is not told to lack them");
     let lab = include_str!("../selftest/lab.yaml");
@@ -135,6 +170,13 @@ fn every_mistake_at_the_command_line() {
     talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 7 --stage rl --to out");
     talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 0 --stage lr --to out");
     talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 0 --stage rl --to results");
+    talk.say("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 0 --stage rl --to bytes.yaml/out");
+    talk.say("report bytes.yaml --lab ./tiny.yaml --out bytes.yaml");
+    talk.write("paper/guide.yaml", "title: [\n");
+    talk.say("report bytes.yaml --lab ./tiny.yaml");
+    fs::remove_file(talk.place.path().join("paper/guide.yaml")).unwrap();
+
+    talk.quietly("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 0 --stage rl --to model");
 
     talk.about("damage");
     // What a file manager leaves behind is in nobody's way.
@@ -183,6 +225,26 @@ fn every_mistake_at_the_command_line() {
     talk.say("eval --model nowhere --benchmark sums.jsonl --suite generic --temperature -1");
     talk.say("eval --model nowhere --benchmark pairs.jsonl --suite generic");
     talk.say("compare pairs.jsonl sums.jsonl");
+    talk.say("eval --model model --benchmark nowhere.jsonl --suite generic");
+    talk.write("empty.jsonl", "\n");
+    talk.say("eval --model model --benchmark empty.jsonl --suite generic");
+    talk.say("eval --model model --benchmark sums.jsonl --suite generic --limit 0");
+    talk.say("eval --model model --benchmark sums.jsonl --suite generic --shots 2");
+    talk.say("eval --model model --benchmark sums.jsonl --suite generic --template simpl");
+    talk.say("eval --model model --benchmark sums.jsonl --suite generic --authors-compatible");
+    fs::write(talk.place.path().join("latin.jsonl"), b"{\"id\":\"K\xf6nig\"}").unwrap();
+    talk.say("eval --model model --benchmark latin.jsonl --suite generic");
+    talk.say("logits --model model --ids nowhere.json --out out.safetensors");
+    talk.write("ids.json", "[[]]");
+    talk.say("logits --model model --ids ids.json --out out.safetensors");
+    talk.write("ids.json", "[1,2]");
+    talk.say("logits --model model --ids ids.json --out out.safetensors");
+    talk.write("ids.json", "[[1,99999]]");
+    talk.say("logits --model model --ids ids.json --out out.safetensors");
+    talk.write("ids.json", "[[1,2]]");
+    talk.say("logits --model model --ids ids.json --out nowhere/out.safetensors");
+    talk.write("model/config.json", "{}");
+    talk.say("logits --model model --ids ids.json --out out.safetensors");
     talk.write("ids.json", "[[1,2],[3]]");
     talk.say("logits --model nowhere --ids ids.json --out out.safetensors");
     talk.say("import wandb nowhere.csv --experiment x");

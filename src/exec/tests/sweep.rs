@@ -252,8 +252,12 @@ fn a_run_that_is_too_expensive_is_refused_before_it_starts() {
     let (place, trials, bench) = (Place::new(), experiment(), StubBench::default());
     let (store, results) = (place.store(), place.results());
     for (caps, words) in [
-        (Caps { max_hours: Some(1e-9), max_disk: None }, ["h, more than the allowed", "rl of "]),
-        (Caps { max_hours: None, max_disk: Some(10) }, ["more than the allowed 10 B", "rl of a"]),
+        (Caps { max_hours: Some(1e-9), ..Caps::default() }, ["h, more than the allowed", "rl of "]),
+        (Caps { max_disk: Some(10), ..Caps::default() }, ["more than the allowed 10 B", "rl of a"]),
+        (
+            Caps { max_memory: Some(10), ..Caps::default() },
+            ["of memory, more than the 10 B that may be used", "rl of a seed 0"],
+        ),
     ] {
         let error = run(&Setup::new(&trials, &store, &results), caps, &bench, &Stop::default(), &|_| {})
             .unwrap_err()
