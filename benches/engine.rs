@@ -76,7 +76,7 @@ fn main() {
             let (wall, cpu) = best(repetitions, || {
                 grads.flat_mut().fill(0.0);
                 let objective = |_: std::ops::Range<usize>, _: &[f32], d: &mut [f32]| d.fill(-1.0 / tokens as f32);
-                decoder.gradient(batch, threads, &objective, &mut grads);
+                decoder.gradient(batch, threads, &objective, &mut grads).unwrap();
             });
             let (rate, cpu_rate) = (tokens as f64 / wall, tokens as f64 / cpu);
             println!(
@@ -94,7 +94,7 @@ fn main() {
             let new = (prompts.len() * samples * 96) as f64;
             for threads in [1, 2] {
                 let (wall, cpu) = best(2, || {
-                    generate(&decoder, &prompts, &sampling, &draw, threads);
+                    generate(&decoder, &prompts, &sampling, &draw, threads).unwrap();
                 });
                 println!(
                     "{name:5} {parameters:>9} parameters  generate {:>3} x {samples:<2} {threads} thread(s) {:>8.0} tokens/s  cpu {:>8.0}",

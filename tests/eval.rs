@@ -1,13 +1,19 @@
 //! `ablate eval` and `ablate compare` on tiny random models, through the program itself.
 #![cfg(feature = "engine")]
 
+use ablate::eval::ask::{Effort, Manner, ask};
+use ablate::eval::responses::{Asking, Responses};
+use ablate::eval::{Opened, open};
+use ablate::model::device::Limits;
 use ablate::model::{Decoder, weights};
-use ablate::recipe::Seed;
 use ablate::recipe::shape::{Architecture, ModelShape};
+use ablate::recipe::{Backend, Seed};
+use ablate::task::suite::{plain_template, read_problems};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::AtomicBool;
 
 /// A model whose tokens are bytes, or words between white space.
 fn model(folder: &Path, tokenizer: &str, seed: u64) {
@@ -172,6 +178,35 @@ fn neither_batch_nor_threads_nor_interruption_change_a_byte() {
     }
 }
 
+/// What `ablate eval --device` does, with candle's CPU device in the place of a GPU.
+#[test]
+fn a_device_answers_as_the_host_does_into_a_file_of_its_own() {
+    let room = Room::new("bytes");
+    let Opened { decoder: host, tokenizer, content } = open(&room.at("model"), None).unwrap();
+    let mut device = open(&room.at("model"), None).unwrap().decoder;
+    device.set_device(candle_core::Device::Cpu, Limits { tokens: 64, ..Limits::default() });
+    let (problems, _) = read_problems(&fs::read_to_string(room.at("gsm8k.jsonl")).unwrap());
+    let manner = Manner { template: plain_template(), max_new_tokens: 9, samples: 3, temperature: 1.0, seed: Seed(4) };
+    let questions = manner.questions(&problems, &tokenizer).unwrap();
+    let answers = |decoder: &Decoder, backend: Backend, live: usize| {
+        let asking = Asking { backend, ..manner.asking(content, content) };
+        let responses = Responses::open(room.dir.path(), &asking).unwrap();
+        let effort = Effort { threads: 2, live, stop: &AtomicBool::new(false) };
+        assert!(ask(decoder, &tokenizer, &questions, &manner, &responses, effort, &|_| {}).unwrap());
+        let all = questions.iter().flat_map(|question| {
+            let (id, prompt) = (&question.problem.id, &question.digest);
+            [None, Some(0), Some(1), Some(2)].map(|sample| responses.get(id, prompt, sample).unwrap())
+        });
+        (all.collect::<Vec<_>>(), responses.path().to_path_buf())
+    };
+    let (expected, host) = answers(&host, Backend::Cpu, 32);
+    let (found, file) = answers(&device, Backend::Cuda, 7);
+    assert_eq!(found, expected);
+    assert_ne!(file, host);
+    let first = |path: &Path| fs::read_to_string(path).unwrap().lines().next().unwrap().to_string();
+    assert!(first(&file).contains("\"backend\":\"cuda\"") && !first(&host).contains("backend"));
+}
+
 #[test]
 fn other_rules_judge_kept_responses_anew() {
     let room = Room::new("words");
@@ -213,6 +248,10 @@ fn mistakes_are_named_before_work_starts() {
     assert!(eval(&["--template", "simple", "--shots", "4"]).contains("RL prompts show none"));
     assert!(eval(&["--shots", "9"]).contains("there are 8"));
     assert!(eval(&["--limit", "0"]).contains("nothing to evaluate"));
+    assert!(eval(&["--device", "gpu"]).contains("expected cpu, cuda, cuda:N or metal"));
+    if !cfg!(feature = "metal") {
+        assert!(eval(&["--device", "metal"]).contains("build with `--features metal`"));
+    }
     let said = room.refused(&["eval", "--model", "none", "--benchmark", "gsm8k.jsonl"]);
     assert!(said.contains("no such file"), "{said}");
     fs::remove_file(room.at("model/tokenizer.json")).unwrap();

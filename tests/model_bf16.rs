@@ -24,7 +24,8 @@ fn gradient(decoder: &Decoder, rows: &[usize], ids: &[u32]) -> (f64, Params) {
     let count = (rows[0] * (rows[1] - 1)) as f64;
     let mut grads = Params::zeros_like(decoder.params());
     let objective = |_: std::ops::Range<usize>, _: &[f32], d: &mut [f32]| d.fill((-1.0 / count) as f32);
-    let scores = decoder.gradient(Batch { ids, targets: &targets, starts: &starts }, 1, &objective, &mut grads);
+    let scores =
+        decoder.gradient(Batch { ids, targets: &targets, starts: &starts }, 1, &objective, &mut grads).unwrap();
     (-scores.logprob.iter().map(|x| f64::from(*x)).sum::<f64>() / count, grads)
 }
 
@@ -72,11 +73,12 @@ fn in_bf16_too_the_samplers_logprobs_are_the_trainers() {
     let prompts = [Prompt { ids: vec![5, 9, 2, 7], samples: 3 }, Prompt { ids: vec![1], samples: 1 }];
     let sampling = Sampling { temperature: 1.0, max_new: 19, eos: 3, banned: vec![] };
     let draw = |prompt: usize, sample: usize| Seed(2).stream("rollout").at(&[prompt as u64, sample as u64]);
-    for (prompt, completions) in prompts.iter().zip(generate(&decoder, &prompts, &sampling, &draw, 1)) {
+    for (prompt, completions) in prompts.iter().zip(generate(&decoder, &prompts, &sampling, &draw, 1).unwrap()) {
         for completion in completions {
             let ids: Vec<u32> = prompt.ids.iter().chain(&completion.tokens).copied().collect();
             let last = ids.len() - 1;
-            let scores = decoder.scores(Batch { ids: &ids[..last], targets: &ids[1..], starts: &[0, last] }, 1);
+            let scores =
+                decoder.scores(Batch { ids: &ids[..last], targets: &ids[1..], starts: &[0, last] }, 1).unwrap();
             assert_eq!(scores.logprob[prompt.ids.len() - 1..], completion.logprobs);
         }
     }

@@ -54,7 +54,7 @@ fn a_quantised_model_still_knows_what_it_knew() {
     let prompt = Prompt { ids: tokenizer.encode("The capital of France is").unwrap(), samples: 1 };
     let sampling = Sampling { temperature: 0.0, max_new: 8, eos: tokenizer.eos(), banned: vec![] };
     let draw = |_: usize, _: usize| Seed(0).stream("test").at(&[]);
-    let completion = &generate(&decoder, &[prompt], &sampling, &draw, 2)[0][0];
+    let completion = &generate(&decoder, &[prompt], &sampling, &draw, 2).unwrap()[0][0];
     let text = tokenizer.decode(&completion.tokens);
     println!("{text:?}");
     assert!(text.contains("Paris"), "{text:?}");

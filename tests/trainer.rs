@@ -5,13 +5,14 @@
 #![cfg(feature = "engine")]
 
 use ablate::data::{Mix, Shards, world};
+use ablate::model::device::Limits;
 use ablate::model::{Batch, Decoder, Params};
 use ablate::recipe::corpus::{Qa, Solution, Style, Web, WorldCorpus};
 use ablate::recipe::optimizer::{AdamW, DecayMask};
 use ablate::recipe::shape::{Architecture, ModelShape};
 use ablate::recipe::train::{Boundary, Init, MixturePart, Precision};
 use ablate::recipe::{Key, Optimizer, Schedule, Seed, Tokens, TrainRecipe, World};
-use ablate::train::{StepMetrics, Trainer};
+use ablate::train::{StepError, StepMetrics, Trainer};
 use std::path::Path;
 
 const STEPS: u64 = 24;
@@ -111,7 +112,7 @@ fn a_phase_on_a_device_follows_the_hosts() {
     let expected = run(&mut trainer(&recipe, start()), 8, 2);
     for device in ablate::model::device::present() {
         let mut decoder = start();
-        decoder.set_device(device);
+        decoder.set_device(device, Limits::default());
         let mut trainer = trainer(&recipe, decoder);
         for (found, expected) in run(&mut trainer, 8, 2).iter().zip(&expected) {
             assert!((found.loss - expected.loss).abs() < 1e-3 * expected.loss, "{found:?} and {expected:?}");
@@ -225,7 +226,7 @@ fn the_gradient_of_a_batch_is_the_sum_over_its_parts() {
                 .collect();
             let part =
                 Batch { ids: &batch.ids[range.clone()], targets: &batch.targets[range.clone()], starts: &starts };
-            decoder.gradient(part, 1, &|_, _, gradient: &mut [f32]| gradient.fill(weight), &mut sum);
+            decoder.gradient(part, 1, &|_, _, gradient: &mut [f32]| gradient.fill(weight), &mut sum).unwrap();
         }
         sum
     };
@@ -244,8 +245,9 @@ fn a_run_that_diverges_stops_before_the_update() {
     trainer.decoder.update(|params| params.flat_mut()[0] = f32::NAN);
     let before = bits(trainer.decoder.params());
     let error = trainer.step(1).unwrap_err();
-    assert_eq!((error.step, trainer.step, trainer.optimizer.steps()), (1, 1, 1));
-    assert!(!error.loss.is_finite() || !error.grad_norm.is_finite());
+    let StepError::Diverged { step, loss, grad_norm } = error else { panic!("{error}") };
+    assert_eq!((step, trainer.step, trainer.optimizer.steps()), (1, 1, 1));
+    assert!(!loss.is_finite() || !grad_norm.is_finite());
     assert_eq!(bits(trainer.decoder.params()), before);
 }
 

@@ -69,10 +69,10 @@ fn logits_and_logprobs_equal_the_vectors() {
     for case in cases() {
         let (shape, ids) = &case.ints["input_ids"];
         let (targets, starts) = next_token(shape, ids);
-        let logits = case.decoder.logits(ids, &starts);
+        let logits = case.decoder.logits(ids, &starts).unwrap();
         let error = relative(&logits, &case.floats["logits"].1);
         assert!(error < 1e-5, "{}: logits differ by {error}", case.name);
-        let scores = case.decoder.scores(Batch { ids, targets: &targets, starts: &starts }, 1);
+        let scores = case.decoder.scores(Batch { ids, targets: &targets, starts: &starts }, 1).unwrap();
         let ours: Vec<f32> =
             scores.logprob.chunks_exact(shape[1]).flat_map(|row| row[..shape[1] - 1].iter().copied()).collect();
         let error = relative(&ours, &case.floats["token_logprobs"].1);
@@ -86,7 +86,7 @@ fn mean_gradient(decoder: &Decoder, shape: &[usize], ids: &[u32], threads: usize
     let mut grads = Params::zeros_like(decoder.params());
     let batch = Batch { ids, targets: &targets, starts: &starts };
     let objective = |_: std::ops::Range<usize>, _: &[f32], d: &mut [f32]| d.fill(-1.0 / count);
-    let scores = decoder.gradient(batch, threads, &objective, &mut grads);
+    let scores = decoder.gradient(batch, threads, &objective, &mut grads).unwrap();
     (-scores.logprob.iter().map(|x| *x as f64).sum::<f64>() / count as f64, grads)
 }
 
@@ -235,7 +235,7 @@ fn greedy_tokens_equal_the_vectors() {
         let sampling = Sampling { temperature: 0.0, max_new: shape[1] - prompt, eos: UNSTOPPED, banned: vec![] };
         let prompts = [Prompt { ids: ids[..prompt].to_vec(), samples: 1 }];
         let draw = |_: usize, _: usize| Seed(0).stream("test").at(&[]);
-        let completions = generate(&case.decoder, &prompts, &sampling, &draw, 1);
+        let completions = generate(&case.decoder, &prompts, &sampling, &draw, 1).unwrap();
         assert_eq!(completions[0][0].tokens, ids[prompt..], "{}", case.name);
     }
 }
@@ -250,11 +250,11 @@ fn sampling_gives_the_trainers_logprobs_to_the_bit_at_any_batch_size_vectors() {
             .collect();
         let sampling = Sampling { temperature: 1.0, max_new: 21, eos: 3, banned: vec![] };
         let draw = |prompt: usize, sample: usize| Seed(2).stream("rollout").at(&[prompt as u64, sample as u64]);
-        let together = generate(&case.decoder, &prompts, &sampling, &draw, 1);
-        assert_eq!(together, generate(&case.decoder, &prompts, &sampling, &draw, 3), "{}: threads", case.name);
+        let together = generate(&case.decoder, &prompts, &sampling, &draw, 1).unwrap();
+        assert_eq!(together, generate(&case.decoder, &prompts, &sampling, &draw, 3).unwrap(), "{}: threads", case.name);
         for (index, prompt) in prompts.iter().enumerate() {
             let draw = |_: usize, sample: usize| draw(index, sample);
-            let alone = generate(&case.decoder, std::slice::from_ref(prompt), &sampling, &draw, 1);
+            let alone = generate(&case.decoder, std::slice::from_ref(prompt), &sampling, &draw, 1).unwrap();
             assert_eq!(alone[0], together[index], "{}: batch of one", case.name);
         }
         // All completions scored by the trainer in one packed batch.
@@ -270,11 +270,11 @@ fn sampling_gives_the_trainers_logprobs_to_the_bit_at_any_batch_size_vectors() {
                 starts.push(ids.len());
             }
         }
-        let scores = case.decoder.scores(Batch { ids: &ids, targets: &targets, starts: &starts }, 1);
+        let scores = case.decoder.scores(Batch { ids: &ids, targets: &targets, starts: &starts }, 1).unwrap();
         for (index, (ours, sampled)) in scores.logprob.iter().zip(&expected).enumerate() {
             assert_eq!(ours.to_bits(), sampled.to_bits(), "{}: position {index}: {ours} and {sampled}", case.name);
         }
-        let three = case.decoder.scores(Batch { ids: &ids, targets: &targets, starts: &starts }, 3);
+        let three = case.decoder.scores(Batch { ids: &ids, targets: &targets, starts: &starts }, 3).unwrap();
         assert_eq!(scores, three);
     }
 }

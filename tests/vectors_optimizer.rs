@@ -39,7 +39,8 @@ fn step(decoder: &mut Decoder, state: &mut OptimizerState, rows: &[Vec<u32>], ma
     let weight = -1.0 / ids.len() as f32;
     let mut gradients = Params::zeros_like(decoder.params());
     let batch = Batch { ids: &ids, targets: &targets, starts: &starts };
-    let scores = decoder.gradient(batch, 2, &|_, _, gradient: &mut [f32]| gradient.fill(weight), &mut gradients);
+    let scores =
+        decoder.gradient(batch, 2, &|_, _, gradient: &mut [f32]| gradient.fill(weight), &mut gradients).unwrap();
     let loss = -scores.logprob.iter().map(|x| *x as f64).sum::<f64>() / ids.len() as f64;
     let norm = clip(&mut gradients, max_norm);
     decoder.update(|params| state.step(params, &gradients, 1.0));

@@ -83,7 +83,7 @@ fn side(work: &Work, threads: usize, place: &Path) -> Result<Box<dyn FnMut() -> 
                 salt += 1;
                 let draw = |prompt: usize, _: usize| Seed(salt).stream("bench").at(&[prompt as u64]);
                 timed(|| {
-                    let done = generate(&decoder, &asked, &sampling, &draw, threads);
+                    let done = generate(&decoder, &asked, &sampling, &draw, threads).unwrap();
                     let tokens = done.iter().flatten().map(|completion| completion.tokens.len()).sum::<usize>() as f64;
                     (tokens, tokens / count as f64)
                 })
@@ -197,7 +197,7 @@ impl Training {
         self.gradients.flat_mut().fill(0.0);
         let batch = Batch { ids: &self.ids[..tokens], targets: &self.ids[1..], starts: &self.starts };
         let objective = |_: std::ops::Range<usize>, _: &[f32], d: &mut [f32]| d.fill(-1.0 / tokens as f32);
-        let scores = self.decoder.gradient(batch, self.threads, &objective, &mut self.gradients);
+        let scores = self.decoder.gradient(batch, self.threads, &objective, &mut self.gradients).unwrap();
         clip(&mut self.gradients, 1.0);
         let (optimizer, gradients, threads) = (&mut self.optimizer, &self.gradients, self.threads);
         self.decoder.update(|params| optimizer.step_on(params, gradients, 1.0, threads));

@@ -1,8 +1,11 @@
 //! The command line: verbs and flags, and the help that teaches them.
 
+#[cfg(feature = "engine")]
+use crate::model::device::Limits;
 use crate::recipe::Backend;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -92,6 +95,15 @@ pub struct Device {
     pub number: usize,
 }
 
+impl Portion {
+    /// What bounds the memory of a pass.
+    #[cfg(feature = "engine")]
+    pub fn limits(&self) -> Limits {
+        let default = Limits::default();
+        Limits { tokens: self.device_tokens.map_or(default.tokens, usize::from), ..default }
+    }
+}
+
 impl FromStr for Device {
     type Err = String;
 
@@ -118,10 +130,23 @@ impl fmt::Display for Device {
     }
 }
 
+/// How much a GPU does at once: a matter of its memory and of rounding. On a CPU these change nothing.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Portion {
+    /// Tokens of a pass on a GPU, about (whole documents and responses). Fewer need less memory. Default: 8192.
+    #[arg(long, value_name = "N")]
+    pub device_tokens: Option<NonZeroUsize>,
+}
+
 #[derive(Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
     pub selection: Selection,
+    #[command(flatten)]
+    pub portion: Portion,
+    /// Responses drawn at once on a GPU, at most. Default: 256.
+    #[arg(long, value_name = "N")]
+    pub device_sequences: Option<NonZeroUsize>,
     /// Stages that run at once. Default: one per core, or one on a GPU.
     #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub jobs: Option<usize>,
@@ -284,9 +309,15 @@ pub struct EvalArgs {
     /// Threads. Default: one per core. Results do not depend on it.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// Responses drawn at the same time. Results do not depend on it.
-    #[arg(long, default_value_t = 32, value_name = "N")]
-    pub batch: usize,
+    /// Where to compute: `cpu`, `cuda`, `cuda:N` or `metal` (builds with that feature). What a GPU says is kept apart from
+    /// what CPUs say.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: Device,
+    #[command(flatten)]
+    pub portion: Portion,
+    /// Responses drawn at the same time. Default: 32, or 256 on a GPU. Results on a CPU do not depend on it.
+    #[arg(long, value_name = "N")]
+    pub batch: Option<NonZeroUsize>,
     /// How to show progress.
     #[arg(long, value_enum, default_value_t = Progress::Auto)]
     pub progress: Progress,
@@ -305,6 +336,8 @@ pub struct LogitsArgs {
     /// Where to compute: `cpu`, `cuda`, `cuda:N` or `metal` (builds with that feature).
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: Device,
+    #[command(flatten)]
+    pub portion: Portion,
 }
 
 #[derive(Debug, Args)]

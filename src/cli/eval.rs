@@ -8,11 +8,11 @@ use super::failure::Failure;
 use super::progress::duration;
 use crate::cache::disk;
 use crate::data::Tokenizer;
-use crate::eval::ask::{Effort, Manner, ask, count_missing};
+use crate::eval::ask::{AskError, Effort, Manner, ask, count_missing};
 use crate::eval::open::Place;
-use crate::eval::responses::{Response, Responses};
+use crate::eval::responses::{Asking, Response, Responses};
 use crate::eval::summary::{Content, Decoding, ItemRecord, PromptIdentity, Summary, numbers, records};
-use crate::model::Decoder;
+use crate::model::{Decoder, device};
 use crate::recipe::template::Extract;
 use crate::recipe::{Key, Seed, Template};
 use crate::task::suite::{GoldProblem, RlTemplate, plain_template, read_problems};
@@ -27,10 +27,13 @@ use std::time::{Duration, Instant};
 
 /// At most this often does a plain line say how far the evaluation is.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Responses drawn together, where nothing else is said.
+const LIVE: usize = 32;
 /// Memory that the caches of responses drawn together may take, in bytes.
 const CACHE_BYTES: usize = 2 << 30;
 
 pub fn eval(args: &EvalArgs) -> Result<(), Failure> {
+    let device = device::open(args.device.backend, args.device.number).map_err(Failure::usage)?;
     let suite = suite(args)?;
     let way = Way::of(args, suite)?;
     let (problems, gold_problems, benchmark) = read_benchmark(args, suite)?;
@@ -43,7 +46,7 @@ pub fn eval(args: &EvalArgs) -> Result<(), Failure> {
 
     let out = args.out.clone().unwrap_or_else(|| default_out(args, &way));
     disk::create_dir(&out).map_err(Failure::usage)?;
-    let asking = way.manner.asking(weights, tokenizer_content);
+    let asking = Asking { backend: args.device.backend, ..way.manner.asking(weights, tokenizer_content) };
     let responses = Responses::open(&out, &asking).map_err(Failure::usage)?;
     let total = questions.len() * (1 + way.manner.samples);
     let missing = count_missing(&questions, &way.manner, &responses);
@@ -52,17 +55,37 @@ pub fn eval(args: &EvalArgs) -> Result<(), Failure> {
         eprintln!("{} of {total} responses are kept from before", total - missing);
     }
     if missing > 0 {
-        let decoder = place.decoder().map_err(Failure::usage)?;
-        let longest = questions.iter().map(|question| question.ids.len()).max().unwrap_or(0);
+        let mut decoder = place.decoder().map_err(Failure::usage)?;
+        let live = match device {
+            Some(device) => {
+                let limits = args.portion.limits();
+                decoder.set_device(device, limits);
+                args.batch.map_or(limits.live, usize::from)
+            }
+            None => {
+                let longest = questions.iter().map(|question| question.ids.len()).max().unwrap_or(0);
+                let fitting = fitting(&decoder, longest + args.max_new_tokens);
+                args.batch.map_or(LIVE, usize::from).min(fitting)
+            }
+        };
         let stop = stop_on_interrupt();
         let effort = Effort {
             threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1),
-            live: args.batch.clamp(1, fitting(&decoder, longest + args.max_new_tokens)),
+            live,
             stop,
         };
         let progress = Progress::new(args.progress, missing, way.grader, &problems);
         let heard = |response: &Response| progress.heard(response);
-        let whole = ask(&decoder, &tokenizer, &questions, &way.manner, &responses, effort, &heard)?;
+        let whole =
+            ask(&decoder, &tokenizer, &questions, &way.manner, &responses, effort, &heard).map_err(|error| {
+                let kept = matches!(error, AskError::Device(_));
+                let failure = Failure::from(error);
+                if kept {
+                    failure.hint("responses until then are kept; the same command goes on from there")
+                } else {
+                    failure
+                }
+            })?;
         progress.finish();
         if !whole {
             let left = count_missing(&questions, &way.manner, &responses);
@@ -95,6 +118,7 @@ pub fn eval(args: &EvalArgs) -> Result<(), Failure> {
         content: Content {
             weights,
             tokenizer: tokenizer_content,
+            backend: args.device.backend,
             benchmark,
             responses: responses.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
         },

@@ -28,11 +28,11 @@ pub fn logits(args: &LogitsArgs) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{path}: token {id} is outside the model's vocabulary of {vocab}")));
     }
     if let Some(device) = device {
-        decoder.set_device(device);
+        decoder.set_device(device, args.portion.limits());
     }
     let ids: Vec<u32> = rows.concat();
     let starts: Vec<usize> = (0..=rows.len()).map(|row| row * length).collect();
-    let logits = decoder.logits(&ids, &starts);
+    let logits = decoder.logits(&ids, &starts)?;
     let bytes: Vec<u8> = logits.iter().flat_map(|value| value.to_le_bytes()).collect();
     let view = TensorView::new(Dtype::F32, vec![rows.len(), length, vocab], &bytes)?;
     std::fs::write(&args.out, safetensors::serialize([("logits", view)], None)?)

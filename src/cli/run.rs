@@ -39,7 +39,9 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         return Err(Failure::usage("--max-memory must be a positive number of gigabytes"));
     }
     let device = args.selection.device;
-    let bench = LocalBench::on(device.backend, device.number).map_err(Failure::usage)?;
+    let mut limits = args.portion.limits();
+    limits.live = args.device_sequences.map_or(limits.live, usize::from);
+    let bench = LocalBench::on(device.backend, device.number, limits).map_err(Failure::usage)?;
     let mut session = Session::open_to_run(&args.selection)?;
     if !session.absent.is_empty() {
         return Err(Failure::usage(&session.absent));

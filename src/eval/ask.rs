@@ -6,8 +6,8 @@
 use super::responses::{Asking, Response, Responses, ResponsesError};
 use crate::data::{Tokenizer, TokenizerError};
 use crate::model::generate::{Prompt, Sampling};
-use crate::model::{Completion, Decoder, Watch, generate_watched};
-use crate::recipe::{Key, Seed, Template};
+use crate::model::{Completion, Decoder, DeviceError, Watch, generate_watched};
+use crate::recipe::{Backend, Key, Seed, Template};
 use crate::task::template::stop_at;
 use crate::task::{Problem, render, respond};
 use std::sync::Mutex;
@@ -23,6 +23,8 @@ pub enum AskError {
     Vocabulary { id: String, token: u32, vocab: usize },
     #[error(transparent)]
     Responses(#[from] ResponsesError),
+    #[error("failed to draw responses: {0}")]
+    Device(#[from] DeviceError),
 }
 
 /// An item as the model sees it.
@@ -58,11 +60,12 @@ pub struct Manner {
 }
 
 impl Manner {
-    /// The identity of the responses of a model.
+    /// The identity of the responses of a model, drawn on a CPU.
     pub fn asking(&self, model: Key, tokenizer: Key) -> Asking {
         Asking {
             model,
             tokenizer,
+            backend: Backend::Cpu,
             begin: self.template.begin,
             special_tokens: self.template.special_tokens,
             before: self.template.before.clone(),
@@ -187,7 +190,7 @@ impl Asker<'_> {
             }
         };
         let watch = Watch { ends: &ends, done: &done };
-        generate_watched(decoder, &prompts, &sampling, &draw, effort.threads, effort.live.max(1), &watch);
+        generate_watched(decoder, &prompts, &sampling, &draw, effort.threads, effort.live.max(1), &watch)?;
         failed.into_inner().expect("no thread panicked").map_or(Ok(()), |error| Err(error.into()))
     }
 

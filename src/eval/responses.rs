@@ -7,7 +7,7 @@
 //! part of the digest, and neither is anything about judging.
 
 use crate::recipe::template::Begin;
-use crate::recipe::{Key, Seed, canonical_json};
+use crate::recipe::{Backend, Key, Seed, canonical_json};
 use crate::task::Ending;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -23,6 +23,9 @@ pub struct Asking {
     pub model: Key,
     /// Content of the tokenizer.
     pub tokenizer: Key,
+    /// The family of devices that computed it. New fields at their defaults are left out, so that old names stay.
+    #[serde(default, skip_serializing_if = "Backend::is_cpu")]
+    pub backend: Backend,
     pub begin: Begin,
     pub special_tokens: bool,
     pub before: String,
@@ -136,6 +139,7 @@ mod tests {
         Asking {
             model: Key::of(b"m"),
             tokenizer: Key::of(b"t"),
+            backend: Backend::Cpu,
             begin: Begin::Tokenizer,
             special_tokens: false,
             before: "Q: ".into(),

@@ -6,8 +6,8 @@
 use super::passk::PassError;
 use super::tally::{BenchmarkResult, Evaluation, Item, Scored};
 use crate::data::{Tokenizer, TokenizerError};
-use crate::model::Decoder;
 use crate::model::generate::{Prompt, Sampling, generate};
+use crate::model::{Decoder, DeviceError};
 use crate::recipe::EvalProtocol;
 use crate::task::{Judgement, Problem, Response, judge, respond};
 
@@ -22,6 +22,8 @@ pub enum EvalError {
     Prompt { benchmark: String, id: String, source: TokenizerError },
     #[error(transparent)]
     Pass(#[from] PassError),
+    #[error("failed to evaluate: {0}")]
+    Device(#[from] DeviceError),
 }
 
 /// Scores a model on named benchmarks, in the order given.
@@ -59,8 +61,8 @@ fn evaluate_in_batches(
         let (mut items, mut greedy, mut sampled) = (Vec::new(), Vec::new(), Vec::new());
         for start in (0..problems.len()).step_by(batch) {
             let range = start..(start + batch).min(problems.len());
-            let once = asker.ask(&prompts[range.clone()], start, 1, 0.0);
-            let often = asker.ask(&prompts[range.clone()], start, protocol.samples, protocol.temperature);
+            let once = asker.ask(&prompts[range.clone()], start, 1, 0.0)?;
+            let often = asker.ask(&prompts[range.clone()], start, protocol.samples, protocol.temperature)?;
             for ((problem, once), often) in problems[range].iter().zip(once).zip(often) {
                 let often: Vec<Scored> = often.into_iter().map(|response| asker.score(&response, problem).0).collect();
                 let (scored, judgement) = asker.score(&once[0], problem);
@@ -96,9 +98,15 @@ impl Asker<'_> {
     }
 
     /// `samples` responses to each prompt; the first prompt is item `first` of the benchmark.
-    fn ask(&self, prompts: &[Vec<u32>], first: usize, samples: usize, temperature: f64) -> Vec<Vec<Response>> {
+    fn ask(
+        &self,
+        prompts: &[Vec<u32>],
+        first: usize,
+        samples: usize,
+        temperature: f64,
+    ) -> Result<Vec<Vec<Response>>, DeviceError> {
         if samples == 0 {
-            return vec![vec![]; prompts.len()];
+            return Ok(vec![vec![]; prompts.len()]);
         }
         let stream = self.protocol.seed.stream(&format!("eval {}", self.name));
         let draw = |prompt: usize, sample: usize| stream.at(&[(first + prompt) as u64, sample as u64]);
@@ -112,8 +120,8 @@ impl Asker<'_> {
         let read = |tokens: &[u32]| {
             respond(&self.protocol.template, tokens, self.tokenizer.eos(), |ids| self.tokenizer.decode(ids))
         };
-        let completions = generate(self.model, &asked, &sampling, &draw, self.threads);
-        completions.iter().map(|group| group.iter().map(|completion| read(&completion.tokens)).collect()).collect()
+        let completions = generate(self.model, &asked, &sampling, &draw, self.threads)?;
+        Ok(completions.iter().map(|group| group.iter().map(|completion| read(&completion.tokens)).collect()).collect())
     }
 
     fn score(&self, response: &Response, problem: &Problem) -> (Scored, Judgement) {

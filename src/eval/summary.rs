@@ -4,7 +4,7 @@ use super::ask::{Manner, Question};
 use super::passk::{majority_is_correct, pass_at_k};
 use super::responses::{Response, Responses};
 use super::tally::{Scored, Shares, Spread};
-use crate::recipe::Key;
+use crate::recipe::{Backend, Key};
 use crate::task::{Ending, Grader, Judgement, Problem, Verdict};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -208,6 +208,9 @@ pub struct PromptIdentity {
 pub struct Content {
     pub weights: Key,
     pub tokenizer: Key,
+    /// The family of devices that computed the responses.
+    #[serde(default, skip_serializing_if = "Backend::is_cpu")]
+    pub backend: Backend,
     pub benchmark: Key,
     /// The file of responses that the numbers were made from.
     pub responses: String,

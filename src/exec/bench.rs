@@ -7,6 +7,7 @@ use crate::cache::disk;
 use crate::recipe::{Key, Recipe};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,11 +37,13 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageError {
     pub message: String,
+    /// The machine ran out of memory or disk: the state that the stage went on from is not to blame, and is kept.
+    pub starved: bool,
 }
 
 impl StageError {
     pub fn new(message: impl Into<String>) -> StageError {
-        StageError { message: message.into() }
+        StageError { message: message.into(), starved: false }
     }
 }
 
@@ -54,21 +57,25 @@ impl fmt::Display for StageError {
 impl<E: std::error::Error + 'static> From<E> for StageError {
     fn from(error: E) -> StageError {
         let mut message = error.to_string();
-        let mut advice = (&error as &(dyn std::error::Error + 'static)).downcast_ref().map_or("", disk::advice);
-        let mut cause = error.source();
-        while let Some(inner) = cause {
-            let text = inner.to_string();
+        let (mut advice, mut starved) = ("", false);
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(error) = next {
+            let text = error.to_string();
             // Some messages quote their cause already.
             if !message.contains(&text) {
                 message = format!("{message}: {text}");
             }
-            advice = inner.downcast_ref().map_or(advice, disk::advice);
-            cause = inner.source();
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                advice = disk::advice(error);
+                let lacking = [ErrorKind::OutOfMemory, ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+                starved |= lacking.contains(&error.kind());
+            }
+            next = error.source();
         }
         if !message.contains(advice) {
             message += advice;
         }
-        StageError { message }
+        StageError { message, starved }
     }
 }
 

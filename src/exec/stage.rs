@@ -137,7 +137,10 @@ fn attempt(
         }
         Ok(Ok(Outcome::Finished)) => Ending::Finished,
         Ok(Ok(Outcome::Diverged { step, loss })) => Ending::Diverged { step, loss: loss.is_finite().then_some(loss) },
-        Ok(Err(error)) => return failed(setup, lease, draft, earlier.is_some() && saved.is_none(), error.message),
+        Ok(Err(error)) => {
+            let stuck = earlier.is_some() && saved.is_none() && !error.starved;
+            return failed(setup, lease, draft, stuck, error.message);
+        }
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
             let message = format!("panicked: {} (this is a mistake in ablate)", text.unwrap_or("no message"));

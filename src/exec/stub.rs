@@ -9,6 +9,7 @@ use crate::fault;
 use crate::recipe::{EvalProtocol, Key, Recipe, Rng, Seed, canonical_json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mischief {
     Fail,
+    /// Fails for want of memory.
+    Starve,
     Panic,
     Diverge,
     /// Behaves as if asked to stop after its second step.
@@ -91,6 +94,7 @@ impl Bench for StubBench {
                 Some(Mischief::Fail) if step == 1 => {
                     return Err(StageError::new("failed to train: the stub was told to"));
                 }
+                Some(Mischief::Starve) if step == 1 => return Err(io::Error::from(io::ErrorKind::OutOfMemory).into()),
                 Some(Mischief::Panic) if step == 1 => panic!("the stub was told to panic"),
                 Some(Mischief::Diverge) if step == 2 => {
                     ending = Outcome::Diverged { step, loss: f64::NAN };

@@ -1,7 +1,7 @@
 //! The decoder and what it is asked for.
 
 use super::backward::{self, backward};
-use super::device::OnDevice;
+use super::device::{DeviceError, Limits, OnDevice};
 use super::forward::{Tape, forward, linear, size};
 use super::kernel::elementwise::{add, round_bf16};
 use super::kernel::gemm::{Into, Panels};
@@ -277,10 +277,10 @@ impl Decoder {
         }
     }
 
-    /// Computes on a candle device from now on; see [`super::device`] for what moves there. `Device::Cpu` is candle's own
-    /// CPU implementation, for tests.
-    pub fn set_device(&mut self, device: candle_core::Device) {
-        self.device = Some(OnDevice::new(device));
+    /// Computes on a candle device from now on, so much at a time; see [`super::device`] for what moves there. `Device::Cpu`
+    /// is candle's own CPU implementation, for tests.
+    pub fn set_device(&mut self, device: candle_core::Device, limits: Limits) {
+        self.device = Some(OnDevice::new(device, limits));
         // What the host's products read is not needed any more.
         self.weights.packed.clear();
         self.weights.head = Panels::default();
@@ -313,8 +313,8 @@ impl Decoder {
         self.changed();
     }
 
-    /// Logits of every position, `[N, vocab]`.
-    pub fn logits(&self, ids: &[u32], starts: &[usize]) -> Vec<f32> {
+    /// Logits of every position, `[N, vocab]`. Only a device can fail.
+    pub fn logits(&self, ids: &[u32], starts: &[usize]) -> Result<Vec<f32>, DeviceError> {
         if let Some(device) = &self.device {
             return device.logits(&self.shape, &self.weights, ids, starts);
         }
@@ -329,11 +329,12 @@ impl Decoder {
             self.weights.round(&mut logits[out]);
             self.give_back(lane);
         }
-        logits
+        Ok(logits)
     }
 
-    /// Log-probabilities and entropies. Independent, bit for bit, of `threads` and of what else is in the batch.
-    pub fn scores(&self, batch: Batch, threads: usize) -> TokenScores {
+    /// Log-probabilities and entropies. Independent, bit for bit, of `threads` and of what else is in the batch. Only a
+    /// device can fail.
+    pub fn scores(&self, batch: Batch, threads: usize) -> Result<TokenScores, DeviceError> {
         self.pass(batch, threads, None, None)
     }
 
@@ -341,8 +342,14 @@ impl Decoder {
     /// positions `range` of the batch and writes the derivative of the loss by each of them (0: not in the loss).
     ///
     /// Ranges are of any size and may cut a segment; each position is in exactly one. Adds the gradient to `grads`.
-    /// Bitwise independent of `threads`.
-    pub fn gradient(&self, batch: Batch, threads: usize, objective: Objective, grads: &mut Params) -> TokenScores {
+    /// Bitwise independent of `threads`. Only a device can fail; `grads` is then as it was.
+    pub fn gradient(
+        &self,
+        batch: Batch,
+        threads: usize,
+        objective: Objective,
+        grads: &mut Params,
+    ) -> Result<TokenScores, DeviceError> {
         self.pass(batch, threads, Some(objective), Some(grads))
     }
 
@@ -352,7 +359,7 @@ impl Decoder {
         threads: usize,
         objective: Option<Objective>,
         grads: Option<&mut Params>,
-    ) -> TokenScores {
+    ) -> Result<TokenScores, DeviceError> {
         let n = batch.ids.len();
         assert!(batch.targets.len() == n && batch.starts.first() == Some(&0) && batch.starts.last() == Some(&n));
         if let Some(device) = &self.device {
@@ -390,7 +397,7 @@ impl Decoder {
             }
             work();
         });
-        merge.into_inner().expect("no lane panicked").scores
+        Ok(merge.into_inner().expect("no lane panicked").scores)
     }
 
     fn chunk(&self, batch: Batch, chunk: &Chunk, objective: Option<Objective>, lane: &mut Lane) -> Scored {

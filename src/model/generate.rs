@@ -5,12 +5,13 @@
 //! prompt is read from cache once a step and not once a sample. A finished sequence leaves the batch and makes room for
 //! the next prompt. Nothing is allocated per token but what is returned.
 
+use super::Decoder;
 use super::attention::{qkv_width, score_scale};
+use super::device::{self, DeviceError};
 use super::forward::{Projected, Tape, embed, feed_forward, forward, linear, norm, project, residual, size};
 use super::kernel::gemm::{Into, PANEL, clear_tail, gemm, pack, pack_transposed, panels_len};
 use super::kernel::head::{argmax, exponentials, finish, pick, temper};
 use super::kernel::softmax::{multiply, softmax};
-use super::{Decoder, device};
 use crate::fault;
 use crate::recipe::{ModelShape, Rng};
 use std::ops::Range;
@@ -73,14 +74,14 @@ pub struct Completion {
 /// Draws `samples` completions of each prompt, in the order of prompts and samples.
 ///
 /// `draw(prompt, sample)` gives each completion its own generator, of which every token takes one `f32`. Bitwise
-/// independent of `threads` and of the other prompts.
+/// independent of `threads` and of the other prompts. Only a device can fail.
 pub fn generate(
     decoder: &Decoder,
     prompts: &[Prompt],
     sampling: &Sampling,
     draw: &(dyn Fn(usize, usize) -> Rng + Sync),
     threads: usize,
-) -> Vec<Vec<Completion>> {
+) -> Result<Vec<Vec<Completion>>, DeviceError> {
     let watch = Watch { ends: &|_| false, done: &|_, _, _| {} };
     // A device knows itself how many it can hold.
     let live = if decoder.on_device().is_some() { usize::MAX } else { threads.max(1) * TOGETHER };
@@ -97,7 +98,7 @@ pub fn generate_watched(
     threads: usize,
     live: usize,
     watch: &Watch,
-) -> Vec<Vec<Completion>> {
+) -> Result<Vec<Vec<Completion>>, DeviceError> {
     if let Some(on) = decoder.on_device() {
         return device::Sampler { decoder, on, sampling, draw, threads, watch }.run(prompts, live);
     }
@@ -151,7 +152,7 @@ pub fn generate_watched(
     for (job, done) in jobs.iter().zip(done) {
         completions[job.prompt].extend(done.into_inner().expect("no job panicked"));
     }
-    completions
+    Ok(completions)
 }
 
 /// Some samples of one prompt, which share its cache.

@@ -28,7 +28,7 @@ fn run(decoder: &Decoder, sampling: &Sampling, threads: usize) -> Vec<Vec<Comple
     let prompt = |length: u32, samples| Prompt { ids: (0..length).map(|i| i * 17 % 61).collect(), samples };
     let prompts = [prompt(3, 5), prompt(20, 0), prompt(1, 1), prompt(33, 70)];
     let draw = |prompt: usize, sample: usize| Seed(2).stream("test").at(&[prompt as u64, sample as u64]);
-    generate(decoder, &prompts, sampling, &draw, threads)
+    generate(decoder, &prompts, sampling, &draw, threads).unwrap()
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn whoever_looks_on_can_end_a_completion_and_sees_each_once() {
     let prompts: Vec<Prompt> = (1..6).map(|n| Prompt { ids: vec![n, 2, 3], samples: n as usize % 4 }).collect();
     let sampling = Sampling { temperature: 1.0, max_new: 12, eos: 0, banned: vec![] };
     let draw = |prompt: usize, sample: usize| Seed(1).stream("test").at(&[prompt as u64, sample as u64]);
-    let whole = generate(&decoder, &prompts, &sampling, &draw, 1);
+    let whole = generate(&decoder, &prompts, &sampling, &draw, 1).unwrap();
     for (threads, live) in [(1, 1), (2, 3), (1, 100)] {
         let seen = Mutex::new(vec![vec![None; 4]; prompts.len()]);
         let done = |prompt: usize, first: usize, completions: &[Completion]| {
@@ -49,7 +49,7 @@ fn whoever_looks_on_can_end_a_completion_and_sees_each_once() {
         // Ends after four tokens, or with token 5.
         let ends = |tokens: &[u32]| tokens.len() == 4 || tokens.last() == Some(&5);
         let watch = Watch { ends: &ends, done: &done };
-        let cut = generate_watched(&decoder, &prompts, &sampling, &draw, threads, live, &watch);
+        let cut = generate_watched(&decoder, &prompts, &sampling, &draw, threads, live, &watch).unwrap();
         let seen = seen.into_inner().unwrap();
         for ((cut, whole), seen) in cut.iter().zip(&whole).zip(&seen) {
             assert_eq!(&seen.iter().flatten().cloned().collect::<Vec<_>>(), cut);
@@ -72,7 +72,7 @@ fn all_forms_of_the_kernels_give_the_same_bits() {
             let mut grads = Params::zeros_like(decoder.params());
             let batch = Batch { ids: &ids[..82], targets: &ids[1..], starts: &[0, 50, 82] };
             let objective = |_: Range<usize>, _: &[f32], d: &mut [f32]| d.fill(-0.01);
-            let scores = decoder.gradient(batch, 1, &objective, &mut grads);
+            let scores = decoder.gradient(batch, 1, &objective, &mut grads).unwrap();
             (run(&decoder, &sampling, 1), scores, grads)
         };
         let widest = both();
@@ -117,10 +117,10 @@ fn tokens_are_drawn_with_the_models_probabilities() {
     let sampling = Sampling { temperature: 1.0, max_new: 1, eos: 4, banned: vec![] };
     let draw = |_: usize, sample: usize| Seed(3).stream("test").at(&[sample as u64]);
     let mut counts = [0u32; 61];
-    for completion in &generate(&decoder, &prompts, &sampling, &draw, 2)[0] {
+    for completion in &generate(&decoder, &prompts, &sampling, &draw, 2).unwrap()[0] {
         counts[completion.tokens[0] as usize] += 1;
     }
-    let logits = decoder.logits(&[3, 1], &[0, 2])[61..].to_vec();
+    let logits = decoder.logits(&[3, 1], &[0, 2]).unwrap()[61..].to_vec();
     let total: f64 = logits.iter().map(|z| (*z as f64).exp()).sum();
     for (count, logit) in counts.iter().zip(logits) {
         let expected = 40_000.0 * (logit as f64).exp() / total;

@@ -35,6 +35,7 @@ pub mod tensor_file;
 pub mod weights;
 
 pub use decoder::{Batch, Decoder, NO_TARGET, TokenScores};
+pub use device::DeviceError;
 pub use generate::{Completion, Prompt, Sampling, StopReason, Watch, generate, generate_watched};
 pub use params::{ParamInfo, Params};
 

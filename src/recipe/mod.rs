@@ -175,3 +175,9 @@ pub enum Backend {
     Cuda,
     Metal,
 }
+
+impl Backend {
+    pub fn is_cpu(&self) -> bool {
+        *self == Backend::Cpu
+    }
+}

@@ -6,8 +6,8 @@
 use super::advantage::{advantages, is_flat};
 use super::reward::reward;
 use crate::data::Tokenizer;
-use crate::model::Decoder;
 use crate::model::generate::{Prompt, Sampling, generate};
+use crate::model::{Decoder, DeviceError};
 use crate::recipe::{RlRecipe, Template};
 use crate::task::{Ending, Problem, Verdict, judge, respond};
 
@@ -68,7 +68,7 @@ pub fn sample_groups(
     prompts: Vec<Vec<u32>>,
     tokenizer: &Tokenizer,
     threads: usize,
-) -> Vec<RolloutGroup> {
+) -> Result<Vec<RolloutGroup>, DeviceError> {
     let stream = recipe.seed.stream("rollout");
     let sampling = Sampling {
         temperature: recipe.temperature as f32,
@@ -79,8 +79,8 @@ pub fn sample_groups(
     let asked: Vec<Prompt> =
         prompts.iter().map(|ids| Prompt { ids: ids.clone(), samples: recipe.group_size }).collect();
     let draw = |prompt: usize, sample: usize| stream.at(&[step, prompt as u64, sample as u64]);
-    let completions = generate(policy, &asked, &sampling, &draw, threads);
-    prompts
+    let completions = generate(policy, &asked, &sampling, &draw, threads)?;
+    let groups = prompts
         .into_iter()
         .zip(completions)
         .map(|(prompt, completions)| {
@@ -90,7 +90,8 @@ pub fn sample_groups(
             });
             RolloutGroup { prompt, rollouts: rollouts.collect() }
         })
-        .collect()
+        .collect();
+    Ok(groups)
 }
 
 fn unjudged(

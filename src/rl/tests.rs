@@ -7,7 +7,8 @@ use super::objective::ObjectiveSums;
 use super::rollout::{RolloutGroup, sample_groups};
 use super::trainer::{RlError, RlTrainer, gradient};
 use crate::data::{Tokenizer, WordTokenizer};
-use crate::model::{Decoder, Params};
+use crate::model::device::Limits;
+use crate::model::{Decoder, DeviceError, Params};
 use crate::recipe::optimizer::{AdamW, DecayMask};
 use crate::recipe::rl::{Advantage, Aggregation, LengthStep, Objective, Prompts, Reward};
 use crate::recipe::shape::{Architecture, ModelShape};
@@ -92,7 +93,7 @@ fn prompts(recipe: &RlRecipe) -> Vec<Vec<u32>> {
 }
 
 fn judged_groups(recipe: &RlRecipe, policy: &Decoder) -> Vec<RolloutGroup> {
-    let mut groups = sample_groups(recipe, policy, 0, prompts(recipe), &tokenizer(), 1);
+    let mut groups = sample_groups(recipe, policy, 0, prompts(recipe), &tokenizer(), 1).unwrap();
     for (group, problem) in groups.iter_mut().zip(&problems()) {
         group.judge(recipe, problem);
     }
@@ -107,7 +108,7 @@ fn gradient_of(
 ) -> (ObjectiveSums, Params) {
     let mut grads = Params::zeros_like(policy.params());
     let groups: Vec<&RolloutGroup> = groups.iter().collect();
-    let sums = gradient(recipe, policy, &groups, 0, micro_batch_tokens, 1, &mut grads);
+    let sums = gradient(recipe, policy, &groups, 0, micro_batch_tokens, 1, &mut grads).unwrap();
     (sums, grads)
 }
 
@@ -134,14 +135,14 @@ fn steps_on_a_device_are_the_hosts_within_rounding() {
     let expected = run(&mut RlTrainer::new(&recipe(), policy()), 4, 1);
     for device in crate::model::device::present() {
         let mut policy = policy();
-        policy.set_device(device);
+        policy.set_device(device, Limits::default());
         let mut trainer = RlTrainer::new(&recipe(), policy);
         let found = run(&mut trainer, 2, 2);
         // Interrupted, and taken up again on the same device.
         let dir = tempfile::tempdir().unwrap();
         trainer.save(dir.path()).unwrap();
         let mut policy = self::policy();
-        policy.set_device(crate::model::device::present().remove(0));
+        policy.set_device(crate::model::device::present().remove(0), Limits::default());
         let mut trainer = RlTrainer::resume(&recipe(), policy, dir.path()).unwrap();
         let found: Vec<_> = found.into_iter().chain(run(&mut trainer, 2, 1)).collect();
         for (found, expected) in found.iter().zip(&expected) {
@@ -279,6 +280,20 @@ fn a_policy_that_broke_is_reported_before_it_is_updated() {
     let error = trainer.step(&problems(), &tokenizer(), 1).unwrap_err();
     assert!(matches!(error, RlError::Diverged { step: 0, .. }), "{error}");
     assert_eq!((trainer.policy().params(), trainer.steps_done()), (policy().params(), 0));
+}
+
+#[test]
+fn a_device_that_fails_says_what_it_was_at_and_nothing_moves() {
+    // Too few rows of embeddings: candle's CPU device refuses to look a token up, as a GPU that is full refuses memory.
+    let mut policy = Decoder::random(ModelShape { vocab: 3, ..shape() }, 0.05, 0.2, Seed(1));
+    policy.set_device(candle_core::Device::Cpu, Limits::default());
+    let before = policy.params().clone();
+    let mut trainer = RlTrainer::new(&recipe(), policy);
+    let error = trainer.step(&problems(), &tokenizer(), 1).unwrap_err();
+    assert!(matches!(error, RlError::Device { step: 0, source: DeviceError::Failed { .. } }), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("RL step 0: candle's CPU device failed drawing 32 responses at once"), "{said}");
+    assert_eq!((trainer.policy().params(), trainer.steps_done()), (&before, 0));
 }
 
 #[test]

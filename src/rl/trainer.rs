@@ -12,7 +12,7 @@ use super::rollout::{Rollout, RolloutGroup, sample_groups};
 use crate::data::Tokenizer;
 use crate::data::tokenizer::TokenizerError;
 use crate::fault;
-use crate::model::{Batch, Decoder, NO_TARGET, Params};
+use crate::model::{Batch, Decoder, DeviceError, NO_TARGET, Params};
 use crate::recipe::{Optimizer, RlRecipe};
 use crate::task::Problem;
 use crate::train::{OptimizerState, SnapshotError, clip, snapshot};
@@ -28,6 +28,8 @@ const MICRO_BATCH_TOKENS: usize = 8192;
 pub enum RlError {
     #[error("RL diverged at step {step}: loss {loss}, gradient norm {grad_norm}; the update was not made")]
     Diverged { step: u64, loss: f64, grad_norm: f64 },
+    #[error("failed to finish RL step {step}: {source}")]
+    Device { step: u64, source: DeviceError },
     #[error("failed to make the prompt of problem `{id}`: {source}")]
     Prompt { id: String, source: TokenizerError },
     #[error(
@@ -94,7 +96,8 @@ impl RlTrainer {
 
         let start = Instant::now();
         let prompts = self.prompts(problems, tokenizer)?;
-        let mut groups = sample_groups(&self.recipe, &self.policy, step, prompts, tokenizer, threads);
+        let sampled = sample_groups(&self.recipe, &self.policy, step, prompts, tokenizer, threads);
+        let mut groups = sampled.map_err(|source| RlError::Device { step, source })?;
         seconds.sample = start.elapsed().as_secs_f64();
 
         let start = Instant::now();
@@ -129,15 +132,17 @@ impl RlTrainer {
     fn update(&mut self, groups: &[&RolloutGroup], threads: usize) -> Result<Option<Update>, RlError> {
         let grads = &mut self.gradients;
         grads.flat_mut().fill(0.0);
-        let sums = gradient(&self.recipe, &self.policy, groups, self.step, MICRO_BATCH_TOKENS, threads, grads);
+        let step = self.step;
+        let sums = gradient(&self.recipe, &self.policy, groups, step, MICRO_BATCH_TOKENS, threads, grads)
+            .map_err(|source| RlError::Device { step, source })?;
         if sums.tokens == 0 {
             return Ok(None);
         }
         let grad_norm = clip(grads, self.recipe.max_grad_norm);
         if !sums.loss.is_finite() || !grad_norm.is_finite() {
-            return Err(RlError::Diverged { step: self.step, loss: sums.loss, grad_norm });
+            return Err(RlError::Diverged { step, loss: sums.loss, grad_norm });
         }
-        let scale = warm_up(self.step, self.recipe.warmup.0);
+        let scale = warm_up(step, self.recipe.warmup.0);
         let optimizer = &mut self.optimizer;
         self.policy.update(|params| optimizer.step_on(params, grads, scale, threads));
         Ok(Some(Update { sums, grad_norm }))
@@ -182,7 +187,7 @@ pub(super) fn gradient(
     micro_batch_tokens: usize,
     threads: usize,
     grads: &mut Params,
-) -> ObjectiveSums {
+) -> Result<ObjectiveSums, DeviceError> {
     let responses: Vec<(&[u32], &Rollout)> =
         groups.iter().flat_map(|group| group.rollouts.iter().map(|rollout| (&group.prompt[..], rollout))).collect();
     let lengths: Vec<usize> = responses.iter().map(|(_, rollout)| rollout.tokens.len()).collect();
@@ -194,14 +199,14 @@ pub(super) fn gradient(
             continue;
         }
         if !row.placed.is_empty() && row.ids.len() + prompt.len() + rollout.tokens.len() > micro_batch_tokens {
-            std::mem::take(&mut row).run(recipe, policy, threads, grads, &mut sums);
+            std::mem::take(&mut row).run(recipe, policy, threads, grads, &mut sums)?;
         }
         row.place(prompt, rollout, weight);
     }
     if !row.placed.is_empty() {
-        row.run(recipe, policy, threads, grads, &mut sums);
+        row.run(recipe, policy, threads, grads, &mut sums)?;
     }
-    sums
+    Ok(sums)
 }
 
 /// Responses packed one after another behind their prompts, without padding.
@@ -231,7 +236,7 @@ impl<'a> Row<'a> {
         threads: usize,
         grads: &mut Params,
         sums: &mut ObjectiveSums,
-    ) {
+    ) -> Result<(), DeviceError> {
         self.starts.push(self.ids.len());
         let objective = &recipe.objective;
         let token = |placed: &Placed, position: usize, new: f32| {
@@ -250,11 +255,12 @@ impl<'a> Row<'a> {
             }
         };
         let batch = Batch { ids: &self.ids, targets: &self.targets, starts: &self.starts };
-        let scores = policy.gradient(batch, threads, &slope, grads);
+        let scores = policy.gradient(batch, threads, &slope, grads)?;
         for placed in &self.placed {
             for position in placed.positions.clone() {
                 sums.add(&token(placed, position, scores.logprob[position]), placed.weight);
             }
         }
+        Ok(())
     }
 }

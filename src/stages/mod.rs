@@ -19,31 +19,32 @@ mod saved;
 mod train;
 
 use crate::exec::{Bench, Outcome, StageContext, StageError};
-use crate::model::{Decoder, ModelError, device};
+use crate::model::device::{self, Limits};
+use crate::model::{Decoder, ModelError};
 use crate::recipe::{Backend, Recipe};
 use candle_core::Device;
 
 /// Real training on this machine: on its CPUs, or on one other device.
 #[derive(Default)]
 pub struct LocalBench {
-    device: Option<Device>,
+    device: Option<(Device, Limits)>,
 }
 
 impl LocalBench {
     /// On the `number`-th device of a family. Fails if this build or this machine has none.
-    pub fn on(backend: Backend, number: usize) -> Result<LocalBench, ModelError> {
-        Ok(LocalBench { device: device::open(backend, number)? })
+    pub fn on(backend: Backend, number: usize, limits: Limits) -> Result<LocalBench, ModelError> {
+        Ok(LocalBench { device: device::open(backend, number)?.map(|device| (device, limits)) })
     }
 
     /// On a device that is open already.
     pub fn with(device: Device) -> LocalBench {
-        LocalBench { device: Some(device) }
+        LocalBench { device: Some((device, Limits::default())) }
     }
 
     /// A decoder where this bench computes.
     fn place(&self, mut decoder: Decoder) -> Decoder {
-        if let Some(device) = &self.device {
-            decoder.set_device(device.clone());
+        if let Some((device, limits)) = &self.device {
+            decoder.set_device(device.clone(), *limits);
         }
         decoder
     }

@@ -9,8 +9,8 @@ use crate::exec::{Outcome, StageContext, StageError};
 use crate::fault::{self, SAVE_EVERY};
 use crate::model::{Decoder, weights};
 use crate::recipe::{Init, TrainRecipe};
-use crate::train::Trainer;
 use crate::train::held_out::HeldOutRows;
+use crate::train::{StepError, Trainer};
 
 /// Points of a loss curve, each the mean over the steps since the one before.
 const POINTS: u64 = 50;
@@ -56,7 +56,7 @@ pub fn run(recipe: &TrainRecipe, context: &StageContext, bench: &LocalBench) -> 
     let outcome = loop {
         let due = trainer.step % often == 0 || trainer.step == total;
         if let Some(rows) = held_out.as_ref().filter(|_| due && measured != Some(trainer.step)) {
-            curve.push("", "held_out_loss", trainer.step, rows.loss(&trainer.decoder, context.threads()));
+            curve.push("", "held_out_loss", trainer.step, rows.loss(&trainer.decoder, context.threads())?);
             measured = Some(trainer.step);
         }
         if trainer.step == total {
@@ -71,7 +71,8 @@ pub fn run(recipe: &TrainRecipe, context: &StageContext, bench: &LocalBench) -> 
         fault::point("mid-train-step");
         let metrics = match trainer.step(context.threads()) {
             Ok(metrics) => metrics,
-            Err(diverged) => break Outcome::Diverged { step: diverged.step, loss: diverged.loss },
+            Err(StepError::Diverged { step, loss, .. }) => break Outcome::Diverged { step, loss },
+            Err(error) => return Err(error.into()),
         };
         let step = trainer.step;
         losses.push(metrics.loss);

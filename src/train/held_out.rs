@@ -1,7 +1,7 @@
 //! The loss on text that no step trains on: the number that tells learning from remembering.
 
 use crate::data::Shards;
-use crate::model::{Batch, Decoder};
+use crate::model::{Batch, Decoder, DeviceError};
 use crate::recipe::train::Boundary;
 use crate::recipe::{HeldOut, Tokens, TrainRecipe};
 
@@ -41,9 +41,9 @@ impl HeldOutRows {
     }
 
     /// Mean -log-probability a token, in nats.
-    pub fn loss(&self, decoder: &Decoder, threads: usize) -> f64 {
+    pub fn loss(&self, decoder: &Decoder, threads: usize) -> Result<f64, DeviceError> {
         let batch = Batch { ids: &self.ids, targets: &self.targets, starts: &self.starts };
-        let scores = decoder.scores(batch, threads);
-        -scores.logprob.iter().map(|logprob| f64::from(*logprob)).sum::<f64>() / self.ids.len() as f64
+        let scores = decoder.scores(batch, threads)?;
+        Ok(-scores.logprob.iter().map(|logprob| f64::from(*logprob)).sum::<f64>() / self.ids.len() as f64)
     }
 }

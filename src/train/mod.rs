@@ -14,4 +14,4 @@ pub mod trainer;
 pub use clip::clip;
 pub use optimizer::OptimizerState;
 pub use snapshot::SnapshotError;
-pub use trainer::{Diverged, StepMetrics, TrainError, Trainer};
+pub use trainer::{StepError, StepMetrics, TrainError, Trainer};

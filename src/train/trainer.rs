@@ -10,7 +10,7 @@
 use super::snapshot::{self, SnapshotError};
 use super::{OptimizerState, clip};
 use crate::data::Mix;
-use crate::model::{Batch, Decoder, Params};
+use crate::model::{Batch, Decoder, DeviceError, Params};
 use crate::recipe::{Schedule, TrainRecipe};
 use std::path::{Path, PathBuf};
 
@@ -23,16 +23,15 @@ pub enum TrainError {
     Vocabulary { corpora: usize, model: usize },
 }
 
-/// A run that can't go on: its loss or gradient is not a number. The weights are those before the step.
-#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[error(
-    "failed to finish step {step}: the loss is {loss} and the gradient's norm {grad_norm}; lower the learning rate"
-)]
-pub struct Diverged {
-    /// Steps done before.
-    pub step: u64,
-    pub loss: f64,
-    pub grad_norm: f64,
+/// Why a step was not made. The weights are those before it.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    #[error(
+        "failed to finish step {step}: the loss is {loss} and the gradient's norm {grad_norm}; lower the learning rate"
+    )]
+    Diverged { step: u64, loss: f64, grad_norm: f64 },
+    #[error("failed to finish step {step}: {source}")]
+    Device { step: u64, source: DeviceError },
 }
 
 /// What a step measured.
@@ -90,18 +89,19 @@ impl Trainer {
     }
 
     /// Does the next step. The number of threads changes no bit of the result. Panics if the phase is over.
-    pub fn step(&mut self, threads: usize) -> Result<StepMetrics, Diverged> {
+    pub fn step(&mut self, threads: usize) -> Result<StepMetrics, StepError> {
         let batch = self.mix.batch(self.step);
         let tokens = batch.ids.len();
         let weight = -1.0 / tokens as f32;
         self.gradients.flat_mut().fill(0.0);
         let view = Batch { ids: &batch.ids, targets: &batch.targets, starts: &batch.starts };
         let objective = |_: std::ops::Range<usize>, _: &[f32], gradient: &mut [f32]| gradient.fill(weight);
-        let scores = self.decoder.gradient(view, threads, &objective, &mut self.gradients);
+        let passed = self.decoder.gradient(view, threads, &objective, &mut self.gradients);
+        let scores = passed.map_err(|source| StepError::Device { step: self.step, source })?;
         let loss = -scores.logprob.iter().map(|logprob| *logprob as f64).sum::<f64>() / tokens as f64;
         let grad_norm = clip(&mut self.gradients, self.max_grad_norm);
         if !loss.is_finite() || !grad_norm.is_finite() {
-            return Err(Diverged { step: self.step, loss, grad_norm });
+            return Err(StepError::Diverged { step: self.step, loss, grad_norm });
         }
         let scale = self.schedule.at(self.step, self.mix.steps());
         let (optimizer, gradients) = (&mut self.optimizer, &self.gradients);

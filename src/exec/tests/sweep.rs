@@ -113,6 +113,23 @@ fn the_summary_tells_of_each_failure_once_and_not_of_what_had_to_wait_for_it() {
 }
 
 #[test]
+fn a_state_that_a_stage_did_not_get_on_from_is_dropped_unless_the_machine_was_to_blame() {
+    let mid = experiment()[0].stages[4].recipe.clone();
+    for (mischief, left) in [(Mischief::Fail, 3), (Mischief::Starve, 2)] {
+        let (place, choice) = (Place::new(), mid.clone());
+        let bench = StubBench::with(move |recipe| (*recipe == *choice).then_some(mischief));
+        // The first attempt makes a step and saves it; the second goes on from there and makes none.
+        let failed = [place.run(&experiment(), &bench), place.run(&experiment(), &bench)];
+        assert!(failed.iter().all(|summary| summary.failed.len() == 1), "{mischief:?}");
+        let bench = StubBench::default();
+        let only: Vec<TrialPlan> = experiment().into_iter().take(1).collect();
+        let summary = place.run(&only, &bench);
+        assert_eq!(summary.made, 3, "{mischief:?}");
+        assert_eq!(bench.steps_done(), left + 6, "{mischief:?}: steps of mid, and of what depends on it");
+    }
+}
+
+#[test]
 fn a_diverged_arm_is_data_and_what_depends_on_it_is_not_run() {
     let place = Place::new();
     let mid = experiment()[0].stages[4].recipe.clone();

@@ -11,13 +11,12 @@
 
 use super::forward::{Angles, HIDDEN, finish, linear, project, softmax};
 use super::weights::DeviceWeights;
-use super::{OnDevice, micro_batches, must};
+use super::{OnDevice, Told, Work, micro_batches};
 use crate::fault;
 use crate::model::Decoder;
 use crate::model::generate::{Completion, Job, Prompt, Sampling, StopReason, Watch, draw, jobs};
 use crate::recipe::Rng;
 use candle_core::{DType, Result, Tensor};
-use std::sync::Arc;
 
 /// Room for new tokens that a cache starts with; it doubles as it fills.
 const ROOM: usize = 128;
@@ -59,7 +58,7 @@ struct Cache {
 
 impl Sampler<'_> {
     /// Completions of each prompt, of which at most `live` are drawn at once.
-    pub fn run(&self, prompts: &[Prompt], live: usize) -> Vec<Vec<Completion>> {
+    pub fn run(&self, prompts: &[Prompt], live: usize) -> Told<Vec<Vec<Completion>>> {
         let shape = self.decoder.shape();
         let longest = prompts.iter().map(|prompt| prompt.ids.len()).max().unwrap_or(0) + self.sampling.max_new;
         let row = 2 * shape.layers * shape.kv_width() * longest;
@@ -68,6 +67,10 @@ impl Sampler<'_> {
         let mut completions: Vec<Vec<Completion>> = prompts.iter().map(|_| vec![]).collect();
         let jobs = jobs(prompts, together);
         let mut rest = &jobs[..];
+        if rest.is_empty() {
+            return Ok(completions);
+        }
+        let weights = self.on.weights(shape, self.decoder.weights())?;
         while !rest.is_empty() {
             let (mut count, mut rows) = (1, rest[0].len());
             while rest.get(count).is_some_and(|job| rows + job.len() <= together) {
@@ -75,16 +78,19 @@ impl Sampler<'_> {
                 count += 1;
             }
             let (wave, after) = rest.split_at(count);
-            for (job, drawn) in wave.iter().zip(must(self.wave(prompts, wave))) {
+            let prompt = wave.iter().map(|job| prompts[job.prompt].ids.len()).max().unwrap_or(0);
+            let work = Work::Draw { sequences: rows, prompt, new: self.sampling.max_new };
+            let drawn = self.wave(&weights, prompts, wave).map_err(self.on.tell(work))?;
+            for (job, drawn) in wave.iter().zip(drawn) {
                 completions[job.prompt].extend(drawn);
             }
             rest = after;
         }
-        completions
+        Ok(completions)
     }
 
     /// Completions of some jobs.
-    fn wave(&self, prompts: &[Prompt], jobs: &[Job]) -> Result<Vec<Vec<Completion>>> {
+    fn wave(&self, weights: &DeviceWeights, prompts: &[Prompt], jobs: &[Job]) -> Result<Vec<Vec<Completion>>> {
         let mut rows: Vec<Row> = Vec::new();
         for (index, job) in jobs.iter().enumerate() {
             rows.extend(job.samples.clone().enumerate().map(|(sample, number)| Row {
@@ -104,9 +110,8 @@ impl Sampler<'_> {
             };
             jobs.iter().zip(&done).for_each(tell);
         } else {
-            let weights = self.on.weights(self.decoder.shape(), self.decoder.weights())?;
             let ids: Vec<&[u32]> = jobs.iter().map(|job| &prompts[job.prompt].ids[..]).collect();
-            let (mut cache, logits) = self.prefill(&weights, &ids, &rows)?;
+            let (mut cache, logits) = self.prefill(weights, &ids, &rows)?;
             let vocab = self.decoder.shape().vocab;
             let of_row = |row: &Row| &logits[row.job * vocab..(row.job + 1) * vocab];
             let first: Vec<&[f32]> = rows.iter().map(of_row).collect();
@@ -118,7 +123,7 @@ impl Sampler<'_> {
                     break;
                 }
                 fault::point("mid-rollout");
-                let logits = self.step(&weights, &rows, &mut cache, new)?;
+                let logits = self.step(weights, &rows, &mut cache, new)?;
                 self.draw_all(&mut rows, &logits.chunks_exact(vocab).collect::<Vec<_>>());
                 new += 1;
             }
@@ -127,7 +132,7 @@ impl Sampler<'_> {
     }
 
     /// Runs the prompts; the rows' cache, and the logits that follow each prompt, `[jobs, vocab]`.
-    fn prefill(&self, weights: &Arc<DeviceWeights>, prompts: &[&[u32]], rows: &[Row]) -> Result<(Cache, Vec<f32>)> {
+    fn prefill(&self, weights: &DeviceWeights, prompts: &[&[u32]], rows: &[Row]) -> Result<(Cache, Vec<f32>)> {
         let (shape, host, device) = (self.decoder.shape(), self.decoder.weights(), &self.on.device);
         let ids = prompts.concat();
         let mut starts = vec![0];

@@ -44,17 +44,17 @@ pub fn scores(
     on: &OnDevice,
     shape: &ModelShape,
     host: &Weights,
+    weights: &DeviceWeights,
     batch: Batch,
     objective: Option<Objective>,
     grads: Option<&mut Params>,
 ) -> Result<TokenScores> {
     let n = batch.ids.len();
-    let weights = on.weights(shape, host)?;
     let mut scores = TokenScores { logprob: vec![0.0; n], entropy: vec![0.0; n] };
     let mut sums = Sums::default();
     for part in micro_batches(batch.starts, on.limits.tokens) {
         let tokens = part.tokens();
-        let pass = on.pass(shape, host, &weights, &batch.ids[tokens.clone()], &part.local())?;
+        let pass = on.pass(shape, host, weights, &batch.ids[tokens.clone()], &part.local())?;
         let mut inputs = vec![];
         let last = pass.run(|x, _, _| {
             if objective.is_some() {
@@ -62,11 +62,11 @@ pub fn scores(
             }
             Ok(())
         })?;
-        let head = Head { weights: &weights, at: &host.layout.head, batch, tokens };
+        let head = Head { weights, at: &host.layout.head, batch, tokens };
         let block = (on.limits.logits / shape.vocab).max(1);
         let d_hidden = head.run(&pass.hidden(&last)?, block, objective, &mut scores, &mut sums)?;
         let Some(d_hidden) = d_hidden else { continue };
-        backward(&pass, &weights, inputs, &last, d_hidden, &host.layout.embed, &mut sums)?;
+        backward(&pass, weights, inputs, &last, d_hidden, &host.layout.embed, &mut sums)?;
     }
     if let Some(grads) = grads {
         sums.add_to(grads.flat_mut())?;

@@ -13,8 +13,11 @@
 //! (`gradient`). Only operations that have a gradient are used: candle's fused norm, rotation and softmax cut it silently.
 //! Kernels of our own (flash attention, fused norms) were left out: none could be tried without a GPU at hand.
 //!
-//! A device that fails in the middle of a pass (out of memory, say) panics with its message; a stage that panics has failed.
+//! A device may fail in the middle of its work, out of memory say; whoever asked is told what it was at and what helps
+//! ([`DeviceError`]). Nothing is tried again in smaller parts by itself: how a batch is cut is a matter of rounding, and when
+//! memory runs out depends on who else is there, so the same command would now and then give other last bits.
 
+mod error;
 mod forward;
 mod generate;
 mod gradient;
@@ -22,18 +25,19 @@ mod gradient;
 mod tests;
 mod weights;
 
+pub use error::{DeviceError, Work};
 pub(super) use generate::Sampler;
 
 use super::decoder::{Objective, Weights};
 use super::{Batch, ModelError, Params, TokenScores};
 use crate::recipe::{Backend, ModelShape};
-use candle_core::{Device, Result};
+use candle_core::{Device, Error, Result};
 use std::sync::{Arc, Mutex};
 use weights::DeviceWeights;
 
 /// What bounds the memory of a pass; results depend on none of it but for rounding.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Limits {
+pub struct Limits {
     /// Tokens of one forward and backward pass, about: whole segments, at least one.
     pub tokens: usize,
     /// Logits at a time, in numbers; a few copies of so many are held.
@@ -51,6 +55,9 @@ impl Default for Limits {
         Limits { tokens: 8192, logits: 1 << 26, queries: 1024, live: 256, cache: 1 << 32 }
     }
 }
+
+/// What a device made, or why not.
+type Told<T> = std::result::Result<T, DeviceError>;
 
 /// A device, and the weights of one decoder as they were last seen there.
 pub struct OnDevice {
@@ -83,8 +90,8 @@ pub fn present() -> Vec<Device> {
 }
 
 impl OnDevice {
-    pub(super) fn new(device: Device) -> OnDevice {
-        OnDevice { device, limits: Limits::default(), weights: Mutex::default() }
+    pub(super) fn new(device: Device, limits: Limits) -> OnDevice {
+        OnDevice { device, limits, weights: Mutex::default() }
     }
 
     /// Says that the host's weights are others now.
@@ -92,18 +99,25 @@ impl OnDevice {
         *self.weights.get_mut().expect("no upload panicked") = None;
     }
 
-    fn weights(&self, shape: &ModelShape, host: &Weights) -> Result<Arc<DeviceWeights>> {
+    fn weights(&self, shape: &ModelShape, host: &Weights) -> Told<Arc<DeviceWeights>> {
         let mut held = self.weights.lock().expect("no upload panicked");
-        if held.is_none() {
-            *held = Some(Arc::new(DeviceWeights::upload(shape, host, &self.device)?));
+        if let Some(held) = &*held {
+            return Ok(held.clone());
         }
-        Ok(held.clone().expect("it was put there"))
+        let work = Work::Weights { bytes: size_of_val(host.params.flat()) };
+        let uploaded = DeviceWeights::upload(shape, host, &self.device).map_err(self.tell(work))?;
+        Ok(held.insert(Arc::new(uploaded)).clone())
+    }
+
+    /// Turns what candle says into what a person can use.
+    fn tell(&self, work: Work) -> impl Fn(Error) -> DeviceError + '_ {
+        move |error| DeviceError::of(&self.device, work, &error)
     }
 
     /// As [`super::Decoder::logits`].
-    pub(super) fn logits(&self, shape: &ModelShape, host: &Weights, ids: &[u32], starts: &[usize]) -> Vec<f32> {
+    pub(super) fn logits(&self, shape: &ModelShape, host: &Weights, ids: &[u32], starts: &[usize]) -> Told<Vec<f32>> {
+        let weights = self.weights(shape, host)?;
         let all = || -> Result<Vec<f32>> {
-            let weights = self.weights(shape, host)?;
             let mut logits = Vec::with_capacity(ids.len() * shape.vocab);
             for part in micro_batches(starts, self.limits.tokens) {
                 let pass = self.pass(shape, host, &weights, &ids[part.tokens()], &part.local())?;
@@ -116,7 +130,7 @@ impl OnDevice {
             }
             Ok(logits)
         };
-        must(all())
+        all().map_err(self.tell(largest(starts, self.limits.tokens, false)))
     }
 
     /// As [`super::Decoder::gradient`], or [`super::Decoder::scores`] without an objective.
@@ -127,8 +141,10 @@ impl OnDevice {
         batch: Batch,
         objective: Option<Objective>,
         grads: Option<&mut Params>,
-    ) -> TokenScores {
-        must(gradient::scores(self, shape, host, batch, objective, grads))
+    ) -> Told<TokenScores> {
+        let weights = self.weights(shape, host)?;
+        let work = largest(batch.starts, self.limits.tokens, objective.is_some());
+        gradient::scores(self, shape, host, &weights, batch, objective, grads).map_err(self.tell(work))
     }
 
     /// What a pass over some whole segments needs to know.
@@ -169,6 +185,9 @@ fn micro_batches(starts: &[usize], tokens: usize) -> Vec<MicroBatch> {
     parts
 }
 
-fn must<T>(result: Result<T>) -> T {
-    result.unwrap_or_else(|error| panic!("the device failed: {error}"))
+/// The part of a batch that needs the most memory.
+fn largest(starts: &[usize], tokens: usize, backward: bool) -> Work {
+    let size = |part: MicroBatch| (part.tokens().len(), part.0.len() - 1);
+    let (tokens, segments) = micro_batches(starts, tokens).into_iter().map(size).max().unwrap_or_default();
+    Work::Pass { tokens, segments, backward }
 }

@@ -49,8 +49,7 @@ fn decoder(shape: &ModelShape) -> Decoder {
 
 fn on(device: &Device, shape: &ModelShape, limits: Limits) -> Decoder {
     let mut decoder = decoder(shape);
-    decoder.set_device(device.clone());
-    decoder.device.as_mut().unwrap().limits = limits;
+    decoder.set_device(device.clone(), limits);
     decoder
 }
 
@@ -87,7 +86,7 @@ impl Rows {
         // What is there already is added to.
         let mut grads = Params::zeros_like(decoder.params());
         grads.flat_mut().fill(0.25);
-        let scores = decoder.gradient(self.batch(), 2, &objective, &mut grads);
+        let scores = decoder.gradient(self.batch(), 2, &objective, &mut grads).unwrap();
         grads.flat_mut().iter_mut().for_each(|grad| *grad -= 0.25);
         assert!(seen.into_inner().unwrap().iter().all(|times| *times == 1), "each position is asked for once");
         (scores, grads)
@@ -109,15 +108,15 @@ fn logits_scores_and_every_gradient_equal_the_hosts_however_a_batch_is_cut() {
     for device in present() {
         for shape in shapes() {
             let (host, rows) = (decoder(&shape), Rows::new(&shape));
-            let logits = host.logits(&rows.ids, &STARTS);
+            let logits = host.logits(&rows.ids, &STARTS).unwrap();
             let (expected, expected_grads) = rows.gradient(&host);
             for limits in [Limits::default(), SMALL] {
                 let decoder = on(&device, &shape, limits);
-                close(&decoder.logits(&rows.ids, &STARTS), &logits, 1e-4, "logits");
+                close(&decoder.logits(&rows.ids, &STARTS).unwrap(), &logits, 1e-4, "logits");
                 let (scores, grads) = rows.gradient(&decoder);
                 close(&scores.logprob, &expected.logprob, 1e-4, "log-probabilities");
                 close(&scores.entropy, &expected.entropy, 1e-4, "entropies");
-                assert_eq!(decoder.scores(rows.batch(), 1), scores, "a gradient's scores are the scores");
+                assert_eq!(decoder.scores(rows.batch(), 1).unwrap(), scores, "a gradient's scores are the scores");
                 for info in grads.infos() {
                     let what = format!("{:?} {} under {limits:?}", shape.architecture, info.name);
                     close(grads.get(&info.name), expected_grads.get(&info.name), 1e-3, &what);
@@ -150,7 +149,7 @@ fn an_objective_without_slopes_has_no_gradient() {
         let shape = shapes().remove(0);
         let (decoder, rows) = (on(&device, &shape, SMALL), Rows::new(&shape));
         let mut grads = Params::zeros_like(decoder.params());
-        decoder.gradient(rows.batch(), 1, &|_, _, d| d.fill(0.0), &mut grads);
+        decoder.gradient(rows.batch(), 1, &|_, _, d| d.fill(0.0), &mut grads).unwrap();
         assert!(grads.flat().iter().all(|grad| *grad == 0.0));
     }
 }
@@ -161,13 +160,13 @@ fn an_update_reaches_the_device() {
         let shape = shapes().remove(2);
         let rows = Rows::new(&shape);
         let (mut host, mut decoder) = (decoder(&shape), on(&device, &shape, SMALL));
-        let before = decoder.scores(rows.batch(), 1);
+        let before = decoder.scores(rows.batch(), 1).unwrap();
         let change = |params: &mut Params| params.flat_mut().iter_mut().for_each(|x| *x *= 1.1);
         host.update(change);
         decoder.update(change);
-        let after = decoder.scores(rows.batch(), 1);
+        let after = decoder.scores(rows.batch(), 1).unwrap();
         assert_ne!(before, after);
-        close(&after.logprob, &host.scores(rows.batch(), 1).logprob, 1e-4, "log-probabilities");
+        close(&after.logprob, &host.scores(rows.batch(), 1).unwrap().logprob, 1e-4, "log-probabilities");
     }
 }
 
@@ -194,7 +193,7 @@ fn drawn(decoder: &Decoder, sampling: &Sampling) -> Vec<Vec<Completion>> {
     let prompt = |length: u32, samples| Prompt { ids: (0..length).map(|i| i * 17 % vocab).collect(), samples };
     let prompts = [prompt(3, 4), prompt(20, 0), prompt(1, 1), prompt(33, 7), prompt(70, 2)];
     let draw = |prompt: usize, sample: usize| Seed(2).stream("test").at(&[prompt as u64, sample as u64]);
-    generate(decoder, &prompts, sampling, &draw, 2)
+    generate(decoder, &prompts, sampling, &draw, 2).unwrap()
 }
 
 #[test]
@@ -229,7 +228,7 @@ fn a_cache_grows_with_its_completions() {
         let sampling = Sampling { temperature: 0.7, max_new: 150, eos: 500, banned: vec![] };
         let prompts = [Prompt { ids: vec![3, 1], samples: 1 }, Prompt { ids: vec![9, 8, 7], samples: 2 }];
         let draw = |prompt: usize, sample: usize| Seed(2).stream("test").at(&[prompt as u64, sample as u64]);
-        let run = |decoder: &Decoder| generate(decoder, &prompts, &sampling, &draw, 1);
+        let run = |decoder: &Decoder| generate(decoder, &prompts, &sampling, &draw, 1).unwrap();
         let (found, expected) = (run(&on(&device, &shape, Limits::default())), run(&decoder(&shape)));
         for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
             assert_eq!((found.tokens.len(), &found.tokens), (150, &expected.tokens));
@@ -255,13 +254,53 @@ fn whoever_looks_on_can_end_a_completion_and_sees_each_once() {
             };
             let ends = |tokens: &[u32]| tokens.len() == 4 || tokens.last() == Some(&5);
             let found =
-                generate_watched(&decoder, &prompts, &sampling, &draw, 1, 2, &Watch { ends: &ends, done: &done });
+                generate_watched(&decoder, &prompts, &sampling, &draw, 1, 2, &Watch { ends: &ends, done: &done })
+                    .unwrap();
             for (found, seen) in found.iter().zip(seen.into_inner().unwrap()) {
                 assert_eq!(&seen.into_iter().flatten().collect::<Vec<_>>(), found);
                 assert!(found.iter().all(|completion| completion.tokens.len() <= 4));
             }
         }
     }
+}
+
+/// On candle's CPU device alone: what it refuses, a GPU may only find out in its kernels, and is of no use after that.
+#[test]
+fn what_a_device_refuses_comes_back_with_what_it_was_at() {
+    let shape = shapes().remove(0);
+    let (decoder, rows) = (on(&Device::Cpu, &shape, SMALL), Rows::new(&shape));
+    let mut ids = rows.ids.clone();
+    ids[120] = shape.vocab as u32;
+    let batch = Batch { ids: &ids, ..rows.batch() };
+    let mut grads = Params::zeros_like(decoder.params());
+    grads.flat_mut().fill(0.25);
+    let gradient = decoder.gradient(batch, 1, &|_, _, d| d.fill(1.0), &mut grads).unwrap_err();
+    assert!(grads.flat().iter().all(|grad| *grad == 0.25), "a gradient that failed leaves no trace");
+    // The longest segment of the rows is larger than a pass and goes alone.
+    let pass = |backward| Work::Pass { tokens: 109, segments: 1, backward };
+    let prompts = [Prompt { ids: vec![1, 2], samples: 3 }, Prompt { ids: ids[100..130].to_vec(), samples: 2 }];
+    let draw = |_: usize, _: usize| Seed(2).stream("test").at(&[]);
+    let sampling = Sampling { temperature: 1.0, max_new: 6, eos: 4, banned: vec![] };
+    for (error, at) in [
+        (decoder.logits(&ids, &STARTS).unwrap_err(), pass(false)),
+        (decoder.scores(batch, 1).unwrap_err(), pass(false)),
+        (gradient, pass(true)),
+        (
+            generate(&decoder, &prompts, &sampling, &draw, 1).unwrap_err(),
+            Work::Draw { sequences: 5, prompt: 30, new: 6 },
+        ),
+    ] {
+        let DeviceError::Failed { device, work, what } = &error else { panic!("{error}") };
+        assert_eq!((device.as_str(), *work), ("candle's CPU device", at));
+        assert!(what.contains("index"), "{what}");
+    }
+    // The same decoder goes on.
+    close(
+        &decoder.scores(rows.batch(), 1).unwrap().logprob,
+        &rows.gradient(&decoder).0.logprob,
+        1e-6,
+        "log-probabilities",
+    );
 }
 
 #[test]
