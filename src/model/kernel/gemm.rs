@@ -204,6 +204,23 @@ fn tile<const M: usize, const P: usize>(
     }
 }
 
+/// `M` rows of `a` times one panel; returns `M`.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn one_panel<const M: usize>(
+    a: &[f32],
+    lda: usize,
+    k: usize,
+    panel: &[f32],
+    c: &mut [f32],
+    ldc: usize,
+    width: usize,
+    into: Into,
+) -> usize {
+    tile::<M, 1>(a, lda, k, panel, 0, c, ldc, width, into);
+    M
+}
+
 /// A strip of the left-hand side's transpose times a panel; the first `rows` of six are kept.
 #[inline(always)]
 fn tile_tn(strip: &[f32], panel: &[f32], c: &mut [f32], ldc: usize, rows: usize, width: usize) {
@@ -274,19 +291,17 @@ vectorised! {
                 let width = PANEL.min(n - from);
                 let panel = &b[from * b_rows..][..PANEL * k];
                 let mut row = first;
-                while row + TILE <= last {
-                    tile::<TILE, 1>(&a[row * lda..], lda, k, panel, 0, &mut c[row * ldc + from..], ldc, width, into);
-                    row += TILE;
-                }
-                if row < last {
+                while row < last {
                     let (a, c) = (&a[row * lda..], &mut c[row * ldc + from..]);
-                    match last - row {
-                        1 => tile::<1, 1>(a, lda, k, panel, 0, c, ldc, width, into),
-                        2 => tile::<2, 1>(a, lda, k, panel, 0, c, ldc, width, into),
-                        3 => tile::<3, 1>(a, lda, k, panel, 0, c, ldc, width, into),
-                        4 => tile::<4, 1>(a, lda, k, panel, 0, c, ldc, width, into),
-                        _ => tile::<5, 1>(a, lda, k, panel, 0, c, ldc, width, into),
-                    }
+                    // Two tiles of four rather than one of six and one of two, whose sums are too few to keep the units busy.
+                    row += match last - row {
+                        1 => one_panel::<1>(a, lda, k, panel, c, ldc, width, into),
+                        2 => one_panel::<2>(a, lda, k, panel, c, ldc, width, into),
+                        3 => one_panel::<3>(a, lda, k, panel, c, ldc, width, into),
+                        4 | 7 | 8 => one_panel::<4>(a, lda, k, panel, c, ldc, width, into),
+                        5 | 9 => one_panel::<5>(a, lda, k, panel, c, ldc, width, into),
+                        _ => one_panel::<TILE>(a, lda, k, panel, c, ldc, width, into),
+                    };
                 }
                 from += PANEL;
             }
