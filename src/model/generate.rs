@@ -330,7 +330,9 @@ impl<'a> Live<'a> {
             let mut room = together.saturating_sub(self.rows());
             let before = room;
             for index in 0..self.families.len() {
-                while room > 0 && let Some((sample, rng)) = self.families[index].waiting.pop_front() {
+                while room > 0
+                    && let Some((sample, rng)) = self.families[index].waiting.pop_front()
+                {
                     let sequence = self.begin(index, sample, rng);
                     self.families[index].live.push(sequence);
                     room -= 1;
