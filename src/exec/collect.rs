@@ -1,6 +1,6 @@
 //! From artifacts to rows: what a trial's line and curves say, derived from finished stages alone.
 
-use super::results::{Cost, CurvePoint, Outcome, Pairs, StageTiming, Timing, Trial};
+use super::results::{self, Cost, CurvePoint, Outcome, Pairs, StageTiming, Timing, Trial};
 use crate::cache::{Artifact, disk};
 use crate::plan::{self, TrialPlan};
 use crate::recipe::{Key, Recipe};
@@ -32,11 +32,14 @@ pub fn numbers(dir: &Path) -> Result<Numbers, String> {
     let bytes = disk::read(&dir.join("metrics.json")).map_err(|error| error.to_string())?;
     let metrics: BTreeMap<String, f64> =
         serde_json::from_slice(&bytes).map_err(|error| format!("its metrics.json is not name → number ({error})"))?;
+    if let Some((metric, value)) = metrics.iter().find(|(_, value)| !results::holds(**value)) {
+        return Err(format!("its metrics.json says that `{metric}` is {value}; an undefined number has no entry"));
+    }
     let bytes = disk::read(&dir.join("curves.csv")).map_err(|error| error.to_string())?;
     let mut curves = vec![];
     for row in csv::Reader::from_reader(bytes.as_slice()).deserialize() {
         let point: Point = row.map_err(|error| format!("its curves.csv has a row that cannot be read ({error})"))?;
-        if !point.value.is_finite() {
+        if !results::holds(point.value) {
             let Point { metric, step, value, .. } = point;
             return Err(format!(
                 "its curves.csv says that `{metric}` is {value} at step {step}; an undefined number has no row"

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use crate::exec::results::{Cost, CurvePoint, Outcome, Pairs, Results, Trial};
+use crate::exec::results::{self, Cost, CurvePoint, Outcome, Pairs, Results, Trial};
 
 /// What stands between a run and its metric in a column's name.
 const SEPARATOR: &str = " - ";
@@ -316,7 +316,7 @@ fn read_file(path: &Path, odd: &mut Odd) -> Result<Vec<Row>, ImportError> {
         }
         for s in &series {
             let Some(value) = number(s.column)? else { continue };
-            if !value.is_finite() {
+            if !results::holds(value) {
                 odd.not_finite += 1;
                 continue;
             }

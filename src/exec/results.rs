@@ -29,6 +29,7 @@ pub struct Trial {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Final numbers by name: `<stage>.<metric>/<benchmark>`, where `rl0` is the policy before RL and `gain` is `rl` minus `rl0`.
+    #[serde(deserialize_with = "numbers")]
     pub metrics: BTreeMap<String, f64>,
     /// Stage name to key, in dependency order; empty for imported trials.
     #[serde(default)]
@@ -52,6 +53,7 @@ pub enum Outcome {
 /// What a trial cost, in numbers that do not depend on the machine. Shared stages count in every trial that uses them.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Cost {
+    #[serde(deserialize_with = "number")]
     pub flops: f64,
     pub tokens: u64,
 }
@@ -67,7 +69,34 @@ pub struct CurvePoint {
     pub benchmark: String,
     pub metric: String,
     pub step: u64,
+    #[serde(deserialize_with = "number")]
     pub value: f64,
+}
+
+/// Results hold finite numbers no further from zero than this: squares of squares of them still have a mean. No float of
+/// single precision, and no sum of such, comes near it.
+const MOST: f64 = 1e50;
+
+/// Whether a number can stand in results. An undefined one has no row.
+pub fn holds(value: f64) -> bool {
+    value.abs() <= MOST
+}
+
+fn held<E: serde::de::Error>(value: f64) -> Result<f64, E> {
+    if holds(value) {
+        Ok(value)
+    } else {
+        Err(E::custom(format!("{value} is no number of results: they are finite, and at most {MOST:e}")))
+    }
+}
+
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    held(f64::deserialize(deserializer)?)
+}
+
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
+    let numbers = BTreeMap::<String, f64>::deserialize(deserializer)?;
+    numbers.values().try_for_each(|value| held(*value).map(drop)).map(|()| numbers)
 }
 
 /// Names with values, in order; a JSON object.
@@ -291,6 +320,28 @@ mod tests {
     #[test]
     fn nothing_run_yet_is_no_error() {
         assert_eq!(read(Path::new("/nowhere/at/all")).unwrap(), Results::default());
+    }
+
+    #[test]
+    fn numbers_that_nothing_can_be_done_with_are_refused_with_their_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let trial = |number: &str| {
+            format!(
+                "{{\"arm\":\"a\",\"levels\":{{}},\"seed\":0,\"outcome\":\"finished\",\"metrics\":{{\"rl.loss\":{number}}}}}\n"
+            )
+        };
+        std::fs::write(dir.path().join("trials.jsonl"), trial("-3e38")).unwrap();
+        assert_eq!(read(dir.path()).unwrap().trials[0].metrics["rl.loss"], -3e38);
+        std::fs::write(dir.path().join("trials.jsonl"), trial("1") + &trial("1e308")).unwrap();
+        let error = read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("trials.jsonl, line 2: ") && error.contains("at most 1e50"), "{error}");
+        std::fs::remove_file(dir.path().join("trials.jsonl")).unwrap();
+        for number in ["NaN", "-inf", "1e51"] {
+            let text = format!("{}\na,0,rl,all,loss,1,0.5\na,0,rl,all,loss,2,{number}\n", CURVE_COLUMNS.join(","));
+            std::fs::write(dir.path().join("curves.csv"), text).unwrap();
+            let error = read(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("curves.csv, line 3: ") && error.contains("at most 1e50"), "{error}");
+        }
     }
 
     #[test]

@@ -8,8 +8,11 @@ pub struct Scale {
 }
 
 impl Scale {
+    /// What lies far outside stays near: nobody draws to infinity.
     pub fn at(&self, value: f64) -> f64 {
-        self.to[0] + (value - self.from[0]) / (self.from[1] - self.from[0]) * (self.to[1] - self.to[0])
+        let share = (value - self.from[0]) / (self.from[1] - self.from[0]);
+        let share = if share.is_nan() { 0.0 } else { share.clamp(-9.0, 10.0) };
+        self.to[0] + share * (self.to[1] - self.to[0])
     }
 }
 
@@ -173,6 +176,17 @@ mod tests {
             let (range, ticks) = nice(odd.iter().copied(), 4);
             assert!(range[0] < range[1] && ticks.len() > 1, "{odd:?}: {range:?}");
         }
+    }
+
+    #[test]
+    fn whatever_the_range_places_are_near() {
+        for from in [[0.0, 1.0], [0.0, 0.0], [-1e308, 1e308], [f64::NAN, 1.0], [0.0, f64::INFINITY]] {
+            let scale = Scale { from, to: [10.0, 20.0] };
+            for value in [0.0, 0.5, 1e308, -1e308, f64::NAN, f64::INFINITY] {
+                assert!((-80.0..=110.0).contains(&scale.at(value)), "{value} in {from:?}: {}", scale.at(value));
+            }
+        }
+        assert_eq!(Scale { from: [0.0, 4.0], to: [10.0, 20.0] }.at(1.0), 12.5);
     }
 
     #[test]

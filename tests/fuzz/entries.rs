@@ -11,6 +11,7 @@ use ablate::model::{gguf, weights};
 use ablate::recipe::corpus::{BadLines, Render};
 use ablate::recipe::template::Extract;
 use ablate::recipe::{Fingerprint, Recipe};
+use ablate::report::{ExperimentInput, render, write};
 use ablate::spec::experiment::Experiment;
 use ablate::spec::lab::Lab;
 use ablate::spec::mistake::Source;
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 pub type Entry = fn(&[u8]);
 
 /// Name and function.
-pub const ENTRIES: [(&str, Entry); 15] = [
+pub const ENTRIES: [(&str, Entry); 16] = [
     ("experiment", experiment),
     ("lab", lab),
     ("wandb", wandb),
@@ -37,6 +38,7 @@ pub const ENTRIES: [(&str, Entry); 15] = [
     ("tokenizer", tokenizer),
     ("record", record),
     ("results", result_files),
+    ("report", report),
     ("shards", shards),
     ("verifier", verifier),
     ("score", score),
@@ -156,6 +158,18 @@ pub fn result_files(data: &[u8]) {
         if let Ok(read) = results::read(&dir) {
             let _ = results::trials_text(&read.trials) + &results::curves_text(&read.curves);
         }
+    }
+}
+
+/// Pages of results that someone sent: the lines of trials, an empty line, the rows of curves.
+pub fn report(data: &[u8]) {
+    let end = data.windows(2).position(|pair| pair == b"\n\n").map_or(data.len(), |at| at + 1);
+    file("report/trials.jsonl", &data[..end]);
+    let rows = data.get(end + 1..).unwrap_or_default();
+    file("report/curves.csv", &[b"arm,seed,stage,benchmark,metric,step,value\n", rows].concat());
+    if let Ok(read) = results::read(&folder().join("report")) {
+        let input = ExperimentInput::of_results("fuzz", "imported", read);
+        write(&input, &render(&input), &folder().join("pages")).expect("pages can be written");
     }
 }
 
