@@ -1,6 +1,8 @@
 //! The engine against the same decoder composed of candle's operations, for shapes that no vector covers: odd widths, ragged
 //! segments, grouped heads, positions without a target, objectives that leave tokens out.
 
+#![cfg(feature = "engine")]
+
 use ablate::model::oracle::Oracle;
 use ablate::model::{Batch, Decoder, NO_TARGET, Params};
 use ablate::recipe::shape::{Architecture, RopeScaling};

@@ -1,5 +1,7 @@
 //! Folders of weights: what is written is read again, in every form that the Hub has, and what is wrong is named.
 
+#![cfg(feature = "engine")]
+
 use ablate::model::{Decoder, ModelError, weights};
 use ablate::recipe::shape::{Architecture, RopeScaling};
 use ablate::recipe::{ModelShape, Seed};

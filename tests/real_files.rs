@@ -1,6 +1,8 @@
 //! Published files, where a folder with them is named by `ABLATE_REAL_FILES`: `llama/` and `qwen/` with their
 //! `tokenizer.json`, and `smollm2.gguf`. Their licences keep them out of the repository.
 
+#![cfg(feature = "engine")]
+
 use ablate::data::HfTokenizer;
 use ablate::model::{Prompt, Sampling, generate, gguf};
 use ablate::recipe::Seed;

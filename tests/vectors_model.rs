@@ -2,6 +2,8 @@
 //!
 //! The vectors lie in `tests/vectors`, or in the folder that `ABLATE_VECTORS` names (same layout, other models).
 
+#![cfg(feature = "engine")]
+
 use ablate::model::oracle::Oracle;
 use ablate::model::{Batch, Decoder, NO_TARGET, Params, Prompt, Sampling, generate, weights};
 use ablate::recipe::Seed;

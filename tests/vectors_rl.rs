@@ -1,5 +1,7 @@
 //! Advantages, objective and KL estimators against verl's own numbers.
 
+#![cfg(feature = "engine")]
+
 use ablate::recipe::rl::{Advantage, Aggregation, Objective};
 use ablate::rl::advantage::advantages;
 use ablate::rl::objective::{KlEstimate, ObjectiveSums, kl, surrogate, token_weights};

@@ -1,9 +1,9 @@
 //! `ablate doctor`: is this machine fit for a run, and does it give our bytes?
 
 use super::args::DoctorArgs;
+use super::duration::duration;
 use super::failure::Failure;
 use super::memory as machine;
-use super::progress::duration;
 use super::selftest;
 use crate::cache::probe::probe;
 use crate::plan::cost::bytes;

@@ -4,8 +4,8 @@
 //! weights are then not even loaded.
 
 use super::args::{self, EvalArgs};
+use super::duration::duration;
 use super::failure::Failure;
-use super::progress::duration;
 use crate::cache::disk;
 use crate::data::Tokenizer;
 use crate::eval::ask::{AskError, Effort, Manner, ask, count_missing};

@@ -12,6 +12,7 @@ pub struct Failure {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "engine"), allow(dead_code))]
 enum Kind {
     /// Something that should not happen.
     Internal,
@@ -28,10 +29,18 @@ impl Failure {
         Failure { kind: Kind::Usage, message: message.to_string(), hint: None }
     }
 
+    /// Of builds that can only plan and report.
+    #[cfg(not(feature = "engine"))]
+    pub fn no_engine() -> Failure {
+        Failure::usage("this build has no engine; build with the default features")
+    }
+
+    #[cfg(feature = "engine")]
     pub fn trial(message: impl fmt::Display) -> Failure {
         Failure { kind: Kind::Trial, message: message.to_string(), hint: None }
     }
 
+    #[cfg(feature = "engine")]
     pub fn interrupted(message: impl fmt::Display) -> Failure {
         Failure { kind: Kind::Interrupted, message: message.to_string(), hint: None }
     }

@@ -9,6 +9,7 @@ mod card;
 mod compare;
 #[cfg(feature = "engine")]
 mod doctor;
+mod duration;
 #[cfg(feature = "engine")]
 mod eval;
 #[cfg(feature = "engine")]
@@ -25,6 +26,7 @@ mod outside;
 mod paired;
 mod plan;
 mod price;
+#[cfg(feature = "engine")]
 mod progress;
 mod report;
 #[cfg(feature = "engine")]
@@ -113,8 +115,6 @@ fn dispatch(verb: &Verb) -> Result<(), Failure> {
             Ok(())
         }
         #[cfg(not(feature = "engine"))]
-        Verb::Run(_) | Verb::Eval(_) | Verb::Doctor(_) | Verb::Logits(_) | Verb::Export(_) => {
-            Err(Failure::usage("this build has no engine; build with the default features"))
-        }
+        Verb::Run(_) | Verb::Eval(_) | Verb::Doctor(_) | Verb::Logits(_) | Verb::Export(_) => Err(Failure::no_engine()),
     }
 }

@@ -1,9 +1,9 @@
 //! `ablate plan` and `ablate explain`: what would run and why, from the same function that `run` obeys.
 
 use super::args::{ExplainArgs, PlanArgs};
+use super::duration::duration;
 use super::failure::Failure;
 use super::price;
-use super::progress::duration;
 use super::session::Session;
 use crate::cache::Check;
 use crate::exec::{Prepared, prepare};

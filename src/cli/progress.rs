@@ -1,6 +1,7 @@
 //! Progress for people: bars on a terminal, a line now and then elsewhere.
 
 use super::args;
+use super::duration::duration;
 use crate::exec::{Event, StageName, Work};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
@@ -161,17 +162,4 @@ fn who(stage: &StageName) -> String {
 
 fn shorten(text: &str, width: usize) -> String {
     if text.chars().count() <= width { text.to_string() } else { text.chars().take(width - 1).chain(['…']).collect() }
-}
-
-/// `1 h 5 min`, `2 min 3 s`, `4.2 s`.
-pub fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..10 => format!("{seconds:.1} s"),
-        10..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        3600..172_800 => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-        172_800..63_072_000 => format!("{:.1} days", seconds / 86_400.0),
-        _ => format!("{:.0} years", seconds / 31_536_000.0),
-    }
 }

@@ -83,7 +83,8 @@ fn guide(args: &ReportArgs) -> Result<Guide, Failure> {
     let path = folder.join("paper/guide.yaml");
     match std::fs::read_to_string(&path) {
         Ok(text) => {
-            Guide::parse(&text).map_err(|error| Failure::usage(format!("failed to read {}: {error}", path.display())))
+            let unread = |words: &str| Failure::usage(format!("failed to read {}: {words}", path.display()));
+            Guide::parse(&text).map_err(|error| unread(error.trim_start_matches("error: ")))
         }
         Err(_) => Ok(Guide::default()),
     }

@@ -2,9 +2,10 @@
 
 use super::again::again;
 use super::args::{RunArgs, Selection};
+use super::duration::duration;
 use super::failure::Failure;
 use super::memory;
-use super::progress::{Progress, duration};
+use super::progress::Progress;
 use super::session::Session;
 use crate::cache::Store;
 use crate::exec::{PrepareError, Stop, Summary, run as execute};

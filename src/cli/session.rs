@@ -33,6 +33,7 @@ pub struct Session {
     /// Data outside that is not where the lab says. A run can't start with any; everything else can.
     pub absent: Mistakes,
     /// Digests that a run keeps, so that the next one need not read the data again.
+    #[cfg_attr(not(feature = "engine"), allow(dead_code))]
     pub digests: Digests,
 }
 
@@ -43,6 +44,7 @@ impl Session {
     }
 
     /// As [`Session::open`], and fetches models of the Hub that a run needs.
+    #[cfg(feature = "engine")]
     pub fn open_to_run(selection: &Selection) -> Result<Session, Failure> {
         Session::new(selection, true)
     }
@@ -115,8 +117,10 @@ fn look_outside(_: &Experiment, _: &Lab, _: &Store, _: bool) -> Result<Seen, Fai
 
 pub fn read_experiment(path: &Path) -> Result<Experiment, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::usage(format!("failed to read {}: {error}", path.display()))
-            .hint("an experiment is a YAML file, such as experiments/corpus.yaml")
+        Failure::usage(format!("failed to read {}: {error}", path.display())).hint(match error.kind() {
+            std::io::ErrorKind::InvalidData => "save it as UTF-8",
+            _ => "an experiment is a YAML file, such as experiments/corpus.yaml",
+        })
     })?;
     let is_lab = has_key(&text, "lab") && !has_key(&text, "question");
     Experiment::parse(&Source::new(path.display().to_string(), text)).map_err(|mistakes| match is_lab {

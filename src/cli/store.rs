@@ -69,19 +69,30 @@ fn there(results: &Path) -> Result<Store, Failure> {
     Ok(Store::at(&place)?)
 }
 
+/// What differs in stages that are made again.
+#[cfg(feature = "engine")]
+fn recomputed(store: &Store, count: usize) -> Result<Vec<String>, Failure> {
+    let again = crate::exec::recompute(store, &crate::stages::LocalBench::default(), count)?;
+    println!("{} stages made again and compared byte by byte", again.len());
+    let differences = again
+        .iter()
+        .flat_map(|stage| stage.differences.iter().map(move |difference| format!("{}: {difference}", stage.stage)));
+    Ok(differences.collect())
+}
+
+#[cfg(not(feature = "engine"))]
+fn recomputed(_: &Store, _: usize) -> Result<Vec<String>, Failure> {
+    Err(Failure::no_engine())
+}
+
 pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let store = there(&args.results)?;
     let seen = check(&store)?;
     println!("{} artifacts, {}: every byte read", seen.entries, bytes(seen.bytes));
     let mut wrong: Vec<String> =
         seen.findings.iter().map(|finding| format!("{}: {}", finding.entry, finding.problem)).collect();
-    #[cfg(feature = "engine")]
     if args.recompute > 0 {
-        let again = crate::exec::recompute(&store, &crate::stages::LocalBench::default(), args.recompute)?;
-        println!("{} stages made again and compared byte by byte", again.len());
-        for stage in again {
-            wrong.extend(stage.differences.iter().map(|difference| format!("{}: {difference}", stage.stage)));
-        }
+        wrong.extend(recomputed(&store, args.recompute)?);
     }
     if wrong.is_empty() {
         println!("nothing differs");

@@ -4,7 +4,7 @@
 //! ids that do begin and end documents are put around it by those who pack and prompt, and are decided here, once.
 //!
 //! The `tokenizers` crate panics at parts that are not what their kind says. What is known to bring it there is looked at
-//! first: what its decoder and normalizer hold as JSON, and the character maps of SentencePiece ([`super::charsmap`]).
+//! first: what its decoder and normalizer hold as JSON, and the character maps of SentencePiece (`charsmap`).
 
 use super::charsmap;
 use super::special_tokens::{KNOWN_ENDS, SpecialTokens};

@@ -130,9 +130,9 @@ impl Tokenizer {
 
     /// The pieces of a template's text that end at a special token, and what follows the last.
     fn cut(&self, template: &Template, text: &str) -> (Vec<(String, u32)>, String) {
-        match self {
+        match (self, template.special_tokens) {
             #[cfg(feature = "engine")]
-            Tokenizer::Hf(hf) if template.special_tokens => hf.cut(text),
+            (Tokenizer::Hf(hf), true) => hf.cut(text),
             _ => (vec![], text.to_string()),
         }
     }

@@ -171,7 +171,8 @@ fn shape_of(
         Some("llama") => Architecture::Llama,
         Some("qwen2") => Architecture::Qwen2,
         Some("qwen3") => Architecture::Qwen3,
-        other => return Err(format!("`general.architecture` is {other:?}; llama, qwen2 and qwen3 can be read")),
+        Some(other) => return Err(format!("`general.architecture` is `{other}`; llama, qwen2 and qwen3 can be read")),
+        None => return Err("`general.architecture` is missing or not a name".into()),
     };
     let field = |name: &str| metadata.get(format!("{}.{name}", architecture.name()).as_str()).copied();
     let whole = |name: &str| field(name).and_then(|value| value.to_u64().ok()).map(|number| number as usize);

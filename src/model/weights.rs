@@ -216,7 +216,8 @@ pub fn shape_of(config: &Value) -> Result<ModelShape, String> {
         Some("llama") => Architecture::Llama,
         Some("qwen2") => Architecture::Qwen2,
         Some("qwen3") => Architecture::Qwen3,
-        other => return Err(format!("`model_type` is {other:?}; llama, qwen2 and qwen3 can be read")),
+        Some(other) => return Err(format!("`model_type` is `{other}`; llama, qwen2 and qwen3 can be read")),
+        None => return Err("`model_type` is missing or not a name".into()),
     };
     for flag in ["use_sliding_window", "mlp_bias", "attention_bias"] {
         if config.get(flag).and_then(Value::as_bool) == Some(true) {
