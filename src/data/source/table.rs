@@ -1,6 +1,7 @@
 //! Rows of a Parquet file, only the columns that are asked for.
 
 use super::{Record, SourceError};
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
@@ -21,7 +22,11 @@ impl Table {
         let file = File::open(path);
         let file = file.map_err(|source| SourceError::Io { doing: "open", path: path.to_path_buf(), source })?;
         let reader = SerializedFileReader::new(file).map_err(|error| unreadable(error.to_string()))?;
-        let schema = reader.metadata().file_metadata().schema();
+        let metadata = reader.metadata();
+        if !metadata.row_groups().iter().flat_map(RowGroupMetaData::columns).all(lies_in_a_file) {
+            return Err(unreadable("a column begins before the file or has a negative length".into()));
+        }
+        let schema = metadata.file_metadata().schema();
         let wanted = |field: &Arc<Type>| {
             let name = field.name();
             columns.iter().any(|column| *column == name || column.split('.').next() == Some(name))
@@ -49,4 +54,9 @@ impl Table {
             }
         })
     }
+}
+
+/// Whether a column is where a file can have it; the `parquet` crate panics at one that isn't.
+fn lies_in_a_file(column: &ColumnChunkMetaData) -> bool {
+    column.dictionary_page_offset().unwrap_or(column.data_page_offset()) >= 0 && column.compressed_size() >= 0
 }

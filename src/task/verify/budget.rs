@@ -53,6 +53,11 @@ impl Meter {
         self.spend(1 + limbs * limbs / 16)
     }
 
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+
     pub fn spend(&mut self, steps: u64) -> Result<(), Stop> {
         match self.0.checked_sub(steps) {
             Some(left) => {

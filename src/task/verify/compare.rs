@@ -196,31 +196,39 @@ impl Comparison<'_> {
         if (!set && x.len() != y.len()) || x.is_empty() != y.is_empty() {
             return Different(rule);
         }
+        let mut pairs = vec![None; x.len() * y.len()];
+        let mut pair =
+            |me: &mut Self, i: usize, k: usize| *pairs[i * y.len() + k].get_or_insert_with(|| me.same(x[i], y[k]));
         let mut taken = vec![false; y.len()];
-        let mut unknown = None;
-        for &item in &x {
-            let mut found = false;
-            for (k, &other) in y.iter().enumerate() {
-                if taken[k] && (found || !set) {
+        let mut found = vec![false; x.len()];
+        for i in 0..x.len() {
+            for k in 0..y.len() {
+                if taken[k] && (found[i] || !set) {
                     continue;
                 }
-                match self.same(item, other) {
-                    Equal(_) => {
-                        taken[k] = true;
-                        found = true;
-                        if !set {
-                            break;
-                        }
+                if matches!(pair(self, i, k), Equal(_)) {
+                    (taken[k], found[i]) = (true, true);
+                    if !set {
+                        break;
                     }
-                    Different(_) => {}
-                    Unknown(why) => unknown = Some(why),
                 }
             }
-            if !found {
-                return unknown.map_or(Different(rule), Unknown);
-            }
         }
-        if taken.iter().all(|t| *t) { Equal(rule) } else { unknown.map_or(Different(rule), Unknown) }
+        if found.iter().chain(&taken).all(|one| *one) {
+            return Equal(rule);
+        }
+        // What is missing may have been given up on. Every pair is looked at, so that neither the verdict nor what it
+        // costs depends on which side is which.
+        let all: Vec<Outcome> = (0..x.len() * y.len()).map(|at| pair(self, at / y.len(), at % y.len())).collect();
+        let different = |i: usize, k: usize| matches!(all[i * y.len() + k], Different(_));
+        let absent = (0..x.len()).any(|i| (0..y.len()).all(|k| different(i, k)))
+            || (0..y.len()).any(|k| (0..x.len()).all(|i| different(i, k)));
+        let unknown = |pair: &Outcome| if let Unknown(why) = pair { Some(*why) } else { None };
+        let why = all.iter().filter_map(unknown).min_by_key(|why| *why as usize);
+        match why {
+            Some(why) if self.meter.is_empty() || !absent => Unknown(why),
+            _ => Different(rule),
+        }
     }
 
     /// The value in `name = value` or `value = name`, and the set in `name ∈ set`. Chains, and `3 + 2 = 5`, must agree
