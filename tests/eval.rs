@@ -234,7 +234,7 @@ fn suites_and_templates_are_named_or_guessed() {
     let named = room.eval("b", &["--benchmark", "mine.jsonl", "--limit", "2", "--suite", "svamp"]);
     assert_eq!((&named["suite"], &named["prompt"]["shots"]), (&json!("svamp"), &json!(8)));
     let rl = room.eval("c", &["--benchmark", "gsm8k.jsonl", "--limit", "2", "--template", "complex"]);
-    assert_eq!((&rl["prompt"]["shots"], &rl["extractor"]), (&json!(0), &json!("last-boxed, rules 1")));
+    assert_eq!((&rl["prompt"]["shots"], &rl["extractor"]), (&json!(0), &json!("last-boxed, rules 2")));
     assert!(room.items("c")[0]["prompt"].as_str().unwrap().ends_with("tag.\nWhat is 0 + 0?\nAssistant:"));
 }
 

@@ -75,7 +75,7 @@ fn what_follows_the_answer_does_not_count() {
 #[test]
 fn identity_names_everything_that_moves_a_number() {
     let a = serde_json::to_string(&Suite::MathSat.identity(4, false)).unwrap();
-    assert_eq!(a, r#"{"suite":"math_sat","shots":4,"shots_version":1,"rules_version":1,"authors":false}"#);
+    assert_eq!(a, r#"{"suite":"math_sat","shots":4,"shots_version":1,"rules_version":2,"authors":false}"#);
     assert_ne!(Suite::MathSat.identity(4, false), Suite::MathSat.identity(4, true));
 }
 

@@ -91,7 +91,7 @@ pub struct SuiteIdentity {
 }
 
 /// Bump when a response could be graded otherwise than before.
-pub const RULES_VERSION: u32 = 1;
+pub const RULES_VERSION: u32 = 2;
 
 /// No suite of this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
