@@ -386,7 +386,7 @@ impl Comparison<'_> {
             _ => (l, r, h),
         };
         let ((x, r, y), (z, s, w)) = (rising(a), rising(b));
-        let equation = matches!(r, Relation::Eq | Relation::Ne | Relation::In);
+        let equation = [r, s].iter().all(|r| matches!(r, Relation::Eq | Relation::Ne | Relation::In));
         let rule = if equation { Rule::Equation } else { Rule::Inequality };
         if r != s {
             return Different(rule);
