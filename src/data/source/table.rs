@@ -6,6 +6,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,42 +19,54 @@ pub(super) struct Table {
 impl Table {
     /// `columns` are names or paths; their first step is the table's column.
     pub fn open(path: &Path, columns: &[&str]) -> Result<Table, SourceError> {
-        let unreadable = |reason: String| SourceError::Unreadable { path: path.to_path_buf(), reason };
         let file = File::open(path);
         let file = file.map_err(|source| SourceError::Io { doing: "open", path: path.to_path_buf(), source })?;
-        let reader = SerializedFileReader::new(file).map_err(|error| unreadable(error.to_string()))?;
-        let metadata = reader.metadata();
-        if !metadata.row_groups().iter().flat_map(RowGroupMetaData::columns).all(lies_in_a_file) {
-            return Err(unreadable("a column begins before the file or has a negative length".into()));
-        }
-        let schema = metadata.file_metadata().schema();
-        let wanted = |field: &Arc<Type>| {
-            let name = field.name();
-            columns.iter().any(|column| *column == name || column.split('.').next() == Some(name))
-        };
-        let fields: Vec<Arc<Type>> = schema.get_fields().iter().filter(|field| wanted(field)).cloned().collect();
-        if fields.is_empty() {
-            let names: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
-            let reason = format!("there is no column `{}` (there are: {})", columns.join("`, `"), names.join(", "));
-            return Err(unreadable(reason));
-        }
-        let projection = Type::group_type_builder(schema.name()).with_fields(fields).build();
-        let rows =
-            projection.and_then(|projection| RowIter::from_file_into(Box::new(reader)).project(Some(projection)));
-        Ok(Table { path: path.to_path_buf(), rows: rows.map_err(|error| unreadable(error.to_string()))?, row: 0 })
+        let rows = guarded(|| rows(file, columns));
+        let rows = rows.map_err(|reason| SourceError::Unreadable { path: path.to_path_buf(), reason })?;
+        Ok(Table { path: path.to_path_buf(), rows, row: 0 })
     }
 
     pub fn next(&mut self) -> Option<Result<Record, SourceError>> {
-        let row = self.rows.next()?;
         self.row += 1;
-        Some(match row {
-            Ok(row) => Ok(Record { line: self.row, value: Ok(row.to_json_value()) }),
+        let value = guarded(|| match self.rows.next() {
+            Some(row) => row.map(|row| Some(row.to_json_value())).map_err(|error| error.to_string()),
+            None => Ok(None),
+        });
+        match value {
+            Ok(value) => value.map(|value| Ok(Record { line: self.row, value: Ok(value) })),
             Err(error) => {
                 let reason = format!("row {}: {error}", self.row);
-                Err(SourceError::Unreadable { path: self.path.clone(), reason })
+                Some(Err(SourceError::Unreadable { path: self.path.clone(), reason }))
             }
-        })
+        }
     }
+}
+
+/// Rows of some columns of a file.
+fn rows(file: File, columns: &[&str]) -> Result<RowIter<'static>, String> {
+    let reader = SerializedFileReader::new(file).map_err(|error| error.to_string())?;
+    let metadata = reader.metadata();
+    if !metadata.row_groups().iter().flat_map(RowGroupMetaData::columns).all(lies_in_a_file) {
+        return Err("a column begins before the file or has a negative length".into());
+    }
+    let schema = metadata.file_metadata().schema();
+    let wanted = |field: &Arc<Type>| {
+        let name = field.name();
+        columns.iter().any(|column| *column == name || column.split('.').next() == Some(name))
+    };
+    let fields: Vec<Arc<Type>> = schema.get_fields().iter().filter(|field| wanted(field)).cloned().collect();
+    if fields.is_empty() {
+        let names: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
+        return Err(format!("there is no column `{}` (there are: {})", columns.join("`, `"), names.join(", ")));
+    }
+    let projection = Type::group_type_builder(schema.name()).with_fields(fields).build();
+    let rows = projection.and_then(|projection| RowIter::from_file_into(Box::new(reader)).project(Some(projection)));
+    rows.map_err(|error| error.to_string())
+}
+
+/// The `parquet` crate panics at some pages that are not what their header says; whoever reads a file hears of a bad file.
+fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err("a part of it is not what its header says".into()))
 }
 
 /// Whether a column is where a file can have it; the `parquet` crate panics at one that isn't.
