@@ -171,7 +171,7 @@ pub fn generate_watched(
 /// Measured with 32 tokens asked and 96 drawn: 3.1M parameters draw half as many tokens again a second with four together as
 /// with sixty-four, 0.5M are fastest with twelve, and 12M, whose weights come from memory at every step, with all.
 fn together(shape: &ModelShape, longest: usize) -> usize {
-    if shape.parameters() as u64 * 4 > NEAR_WEIGHTS {
+    if shape.parameters() * 4 > NEAR_WEIGHTS {
         return TOGETHER;
     }
     let cache = longest * shape.layers * 2 * shape.kv_width() * 4;
@@ -217,7 +217,7 @@ struct Sequence {
 
 impl Sequence {
     /// New tokens, of which a step caches the keys and values of the last.
-    fn new(&self) -> usize {
+    fn drawn(&self) -> usize {
         self.completion.tokens.len()
     }
 }
@@ -403,7 +403,7 @@ impl<'a> Live<'a> {
         let (d, eps) = (shape.hidden, shape.norm_eps as f32);
         self.positions.clear();
         for family in &self.families {
-            self.positions.extend(family.live.iter().map(|sequence| family.prompt + sequence.new() - 1));
+            self.positions.extend(family.live.iter().map(|sequence| family.prompt + sequence.drawn() - 1));
         }
         let last = |sequence: &Sequence| *sequence.completion.tokens.last().expect("a token was drawn");
         let ids = self.families.iter().flat_map(|family| family.live.iter().map(last));
@@ -446,7 +446,7 @@ impl<'a> Live<'a> {
                 continue;
             }
             let (key_len, value_len) = (panels_len(dim, prompt), panels_len(prompt, dim));
-            let ld = (prompt + family.live.iter().map(Sequence::new).max().unwrap_or(0)).next_multiple_of(PANEL);
+            let ld = (prompt + family.live.iter().map(Sequence::drawn).max().unwrap_or(0)).next_multiple_of(PANEL);
             let qkv = &self.heads.qkv[first * width..(first + rows) * width];
             let out = &mut out[first * q_width..(first + rows) * q_width];
             first += rows;
@@ -464,7 +464,7 @@ impl<'a> Live<'a> {
                     gemm(queries, q_ld, count, dim, keys, dim, prompt, &mut scores[g * ld..], s_ld, Into::Replace);
                 }
                 for (row, sequence) in family.live.iter().enumerate() {
-                    let new = sequence.new();
+                    let new = sequence.drawn();
                     let keys = &mut self.keys[sequence.slot][index * slot_keys..(index + 1) * slot_keys];
                     let values = &mut self.values[sequence.slot][index * slot_values..(index + 1) * slot_values];
                     let qkv = &qkv[row * width..(row + 1) * width];
@@ -475,7 +475,7 @@ impl<'a> Live<'a> {
                 }
                 self.norms.clear();
                 for (scores, sequence) in scores.chunks_exact_mut(group * ld).zip(&family.live) {
-                    let seen = prompt + sequence.new();
+                    let seen = prompt + sequence.drawn();
                     for scores in scores.chunks_exact_mut(ld) {
                         self.norms.push(softmax(&mut scores[..seen], seen, scale));
                     }
@@ -490,7 +490,7 @@ impl<'a> Live<'a> {
                     let values = &self.values[sequence.slot][index * slot_values..(index + 1) * slot_values];
                     let out = &mut out[row * q_width + kv * group * dim..][..group * dim];
                     let scores = &scores[row * group * ld + prompt..];
-                    gemm(scores, ld, group, sequence.new(), values, capacity, dim, out, dim, Into::Add);
+                    gemm(scores, ld, group, sequence.drawn(), values, capacity, dim, out, dim, Into::Add);
                     for (out, norm) in out.chunks_exact_mut(dim).zip(&self.norms[row * group..]) {
                         multiply(out, norm[1]);
                     }

@@ -201,13 +201,13 @@ impl Comparison<'_> {
             |me: &mut Self, i: usize, k: usize| *pairs[i * y.len() + k].get_or_insert_with(|| me.same(x[i], y[k]));
         let mut taken = vec![false; y.len()];
         let mut found = vec![false; x.len()];
-        for i in 0..x.len() {
-            for k in 0..y.len() {
-                if taken[k] && (found[i] || !set) {
+        for (i, found) in found.iter_mut().enumerate() {
+            for (k, taken) in taken.iter_mut().enumerate() {
+                if *taken && (*found || !set) {
                     continue;
                 }
                 if matches!(pair(self, i, k), Equal(_)) {
-                    (taken[k], found[i]) = (true, true);
+                    (*taken, *found) = (true, true);
                     if !set {
                         break;
                     }
