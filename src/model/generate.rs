@@ -5,7 +5,7 @@
 //! prompt is read from cache once a step and not once a sample. A finished sequence leaves the batch and makes room for
 //! the next sample, or the next prompt. Nothing is allocated per token but what is returned.
 //!
-//! Only so many sequences decode together as the last-level cache holds beside the weights ([`together`]): a step reads
+//! Only so many sequences decode together as the last-level cache holds beside the weights (`together`): a step reads
 //! all their keys and values once, and from memory that takes longer than the arithmetic. Prefetching them and rows of
 //! values side by side were tried and changed nothing.
 
