@@ -29,6 +29,7 @@ pub mod generate;
 pub mod gguf;
 pub mod kernel;
 mod layout;
+mod live;
 pub mod oracle;
 pub mod params;
 pub mod tensor_file;
