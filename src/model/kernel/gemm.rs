@@ -158,7 +158,7 @@ fn load(from: &[f32]) -> [f32; PANEL] {
     }
 }
 
-/// `M` rows of `a` times `P` panels.
+/// `M` rows of `a` times `P` panels; returns `M`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 fn tile<const M: usize, const P: usize>(
@@ -171,7 +171,7 @@ fn tile<const M: usize, const P: usize>(
     ldc: usize,
     width: usize,
     into: Into,
-) {
+) -> usize {
     let mut rows: [&[f32]; M] = [&[]; M];
     for r in 0..M {
         rows[r] = &a[r * lda..][..k];
@@ -204,22 +204,6 @@ fn tile<const M: usize, const P: usize>(
             store(&acc[r][p], &mut c[r * ldc + p * PANEL..][..PANEL.min(width - p * PANEL)]);
         }
     }
-}
-
-/// `M` rows of `a` times one panel; returns `M`.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn one_panel<const M: usize>(
-    a: &[f32],
-    lda: usize,
-    k: usize,
-    panel: &[f32],
-    c: &mut [f32],
-    ldc: usize,
-    width: usize,
-    into: Into,
-) -> usize {
-    tile::<M, 1>(a, lda, k, panel, 0, c, ldc, width, into);
     M
 }
 
@@ -242,12 +226,12 @@ fn tiles(
         let (a, c) = (&a[row * lda..], &mut c[row * ldc..]);
         // Two tiles of four rather than one of six and one of two, whose sums are too few to keep the units busy.
         row += match rows.end - row {
-            1 => one_panel::<1>(a, lda, k, panel, c, ldc, width, into),
-            2 => one_panel::<2>(a, lda, k, panel, c, ldc, width, into),
-            3 => one_panel::<3>(a, lda, k, panel, c, ldc, width, into),
-            4 | 7 | 8 => one_panel::<4>(a, lda, k, panel, c, ldc, width, into),
-            5 | 9 => one_panel::<5>(a, lda, k, panel, c, ldc, width, into),
-            _ => one_panel::<TILE>(a, lda, k, panel, c, ldc, width, into),
+            1 => tile::<1, 1>(a, lda, k, panel, 0, c, ldc, width, into),
+            2 => tile::<2, 1>(a, lda, k, panel, 0, c, ldc, width, into),
+            3 => tile::<3, 1>(a, lda, k, panel, 0, c, ldc, width, into),
+            4 | 7 | 8 => tile::<4, 1>(a, lda, k, panel, 0, c, ldc, width, into),
+            5 | 9 => tile::<5, 1>(a, lda, k, panel, 0, c, ldc, width, into),
+            _ => tile::<TILE, 1>(a, lda, k, panel, 0, c, ldc, width, into),
         };
     }
 }
