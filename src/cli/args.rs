@@ -95,15 +95,6 @@ pub struct Device {
     pub number: usize,
 }
 
-impl Portion {
-    /// What bounds the memory of a pass.
-    #[cfg(feature = "engine")]
-    pub fn limits(&self) -> Limits {
-        let default = Limits::default();
-        Limits { tokens: self.device_tokens.map_or(default.tokens, usize::from), ..default }
-    }
-}
-
 impl FromStr for Device {
     type Err = String;
 
@@ -136,6 +127,15 @@ pub struct Portion {
     /// Tokens of a pass on a GPU, about (whole documents and responses). Fewer need less memory. Default: 8192.
     #[arg(long, value_name = "N")]
     pub device_tokens: Option<NonZeroUsize>,
+}
+
+impl Portion {
+    /// What bounds the memory of a pass.
+    #[cfg(feature = "engine")]
+    pub fn limits(&self) -> Limits {
+        let default = Limits::default();
+        Limits { tokens: self.device_tokens.map_or(default.tokens, usize::from), ..default }
+    }
 }
 
 #[derive(Debug, Args)]
