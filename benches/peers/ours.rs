@@ -77,7 +77,9 @@ fn side(work: &Work, threads: usize, place: &Path) -> Result<Box<dyn FnMut() -> 
             let decoder = sampler(size, lengths);
             save(&decoder, place)?;
             let asked: Vec<Prompt> = prompts(count).into_iter().map(|ids| Prompt { ids, samples: 1 }).collect();
-            let sampling = Sampling { temperature: 1.0, max_new: NEW, eos: 0, banned: vec![] };
+            // As the peer's job has it: where lengths are equal, nothing ends a sequence.
+            let eos = if lengths == Lengths::Vary { 0 } else { u32::MAX };
+            let sampling = Sampling { temperature: 1.0, max_new: NEW, eos, banned: vec![] };
             let mut salt = 0;
             let mut run = move || {
                 salt += 1;
