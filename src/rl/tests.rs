@@ -135,14 +135,14 @@ fn steps_on_a_device_are_the_hosts_within_rounding() {
     let expected = run(&mut RlTrainer::new(&recipe(), policy()), 4, 1);
     for device in crate::model::device::present() {
         let mut policy = policy();
-        policy.set_device(device, Limits::default());
+        policy.set_device(device.clone(), Limits::default());
         let mut trainer = RlTrainer::new(&recipe(), policy);
         let found = run(&mut trainer, 2, 2);
         // Interrupted, and taken up again on the same device.
         let dir = tempfile::tempdir().unwrap();
         trainer.save(dir.path()).unwrap();
         let mut policy = self::policy();
-        policy.set_device(crate::model::device::present().remove(0), Limits::default());
+        policy.set_device(device, Limits::default());
         let mut trainer = RlTrainer::resume(&recipe(), policy, dir.path()).unwrap();
         let found: Vec<_> = found.into_iter().chain(run(&mut trainer, 2, 1)).collect();
         for (found, expected) in found.iter().zip(&expected) {
