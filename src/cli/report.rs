@@ -188,7 +188,7 @@ fn chosen(args: &ReportArgs) -> Result<Vec<Job>, Failure> {
     let mut chosen = Vec::new();
     // `--lab imported` is no lab, but a folder of results like any other.
     let asked = args.lab.as_deref().filter(|lab| *lab != IMPORTED).map(read_lab).transpose()?;
-    for folder in result_folders(&args.results) {
+    for folder in result_folders(&args.results)? {
         let part =
             |up: usize| folder.iter().nth_back(up).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let (name, lab) = (part(1), part(0));

@@ -9,15 +9,40 @@ use crate::recipe::Key;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Every `results/<experiment>/<lab>` that holds trials, sorted.
-pub fn result_folders(results: &Path) -> Vec<PathBuf> {
-    let folders = walkdir::WalkDir::new(results).min_depth(2).max_depth(2).sort_by_file_name().into_iter();
-    let folders = folders.filter_map(Result::ok).map(|entry| entry.into_path());
-    folders.filter(|folder| folder.join("trials.jsonl").exists()).collect()
+/// Every `results/<experiment>/<lab>` that holds trials, sorted. Fails if one cannot be looked into: what cannot be read is
+/// not the same as nothing.
+pub fn result_folders(results: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut folders = all_folders(results)?;
+    folders.retain(|folder| folder.join("trials.jsonl").exists());
+    Ok(folders)
+}
+
+/// Every `results/<experiment>/<lab>`, links followed: results may lie on another disk.
+fn all_folders(results: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if !results.exists() {
+        return Ok(vec![]);
+    }
+    let outside_store = |entry: &walkdir::DirEntry| entry.depth() != 1 || entry.file_name() != ".store";
+    let walk = walkdir::WalkDir::new(results).follow_links(true).max_depth(2).sort_by_file_name();
+    let mut folders = vec![];
+    for entry in walk.into_iter().filter_entry(outside_store) {
+        let entry = entry.map_err(|error| {
+            Failure::usage(format!("failed to look for results: {error}"))
+                .hint("make it readable, or mend or remove the link: what lies there may need what is in the store")
+        })?;
+        if entry.depth() == 2 && entry.file_type().is_dir() {
+            // Its files, too, must be there to be looked at.
+            std::fs::read_dir(entry.path()).map_err(|error| {
+                Failure::usage(format!("failed to look for results in {}: {error}", entry.path().display()))
+            })?;
+            folders.push(entry.into_path());
+        }
+    }
+    Ok(folders)
 }
 
 pub fn status(args: &StatusArgs) -> Result<(), Failure> {
-    let folders = result_folders(&args.results);
+    let folders = result_folders(&args.results)?;
     if folders.is_empty() {
         println!("no results in {}; start with: ablate run experiments/corpus.yaml", args.results.display());
     } else {
@@ -108,7 +133,8 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
 pub fn gc(args: &GcArgs) -> Result<(), Failure> {
     let store = there(&args.results)?;
     let mut needed: BTreeSet<Key> = BTreeSet::new();
-    for folder in result_folders(&args.results) {
+    for folder in all_folders(&args.results)? {
+        needed.extend(results::unfinished(&folder)?);
         for trial in results::read(&folder)?.trials {
             needed.extend(trial.stages.iter().filter_map(|(_, key)| key.parse::<Key>().ok()));
         }

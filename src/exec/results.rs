@@ -7,6 +7,7 @@
 //! of their own, since the sampler's are the trainer's).
 
 use crate::cache::{DiskError, disk};
+use crate::recipe::Key;
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -185,6 +186,22 @@ pub enum ResultsError {
 /// Reads `trials.jsonl` and `curves.csv` in `dir`. Absent files are empty results: nothing has been run yet.
 pub fn read(dir: &Path) -> Result<Results, ResultsError> {
     Ok(Results { trials: read_lines(&dir.join("trials.jsonl"))?, curves: read_curves(&dir.join("curves.csv"))? })
+}
+
+/// Keys of all stages of a plan whose results are not all there yet, as a JSON list: written by [`super::execute`] and gone
+/// when it is done, so that `ablate gc` keeps what an interrupted run has made.
+pub const UNFINISHED: &str = "unfinished.json";
+
+/// The keys in it; none where it isn't there.
+pub fn unfinished(dir: &Path) -> Result<Vec<Key>, ResultsError> {
+    let path = dir.join(UNFINISHED);
+    let Some(text) = read_text(&path)? else { return Ok(vec![]) };
+    let keys: Vec<String> = serde_json::from_str(&text).map_err(|error| ResultsError::Line {
+        path,
+        line: error.line() as u64,
+        message: error.to_string(),
+    })?;
+    Ok(keys.iter().filter_map(|key| key.parse().ok()).collect())
 }
 
 /// Moves both files aside if either cannot be read, so that they are written anew from artifacts; says so. They belong

@@ -84,6 +84,9 @@ pub fn run(
         cost::fits(&price, setup.jobs, free)?;
     }
     let writer = Writer::new(setup.results, setup.trials, &setup.selected)?;
+    if prepared.missing().next().is_some() {
+        writer.announce(setup.trials);
+    }
     let nodes = prepared.graph.nodes.len();
     let run = Run {
         setup,
@@ -389,7 +392,12 @@ impl Run<'_> {
     }
 
     fn finish(self) -> Summary {
-        self.write(&mut self.writer.lock().expect("writing does not panic"));
+        let mut writer = self.writer.lock().expect("writing does not panic");
+        self.write(&mut writer);
+        if self.board().summary.not_written.is_none() {
+            writer.settle();
+        }
+        drop(writer);
         let mut board = self.board();
         let unsettled = |state: &State| matches!(state, State::Pending | State::Running | State::Interrupted);
         let left = board.states.iter().filter(|state| unsettled(state)).count();

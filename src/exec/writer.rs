@@ -92,6 +92,23 @@ impl Writer {
         })
     }
 
+    /// Notes what the plan needs, for `ablate gc`: until there are rows, nothing else says that a finished stage is of use.
+    /// A folder that cannot be written is told when there are results to write.
+    pub fn announce(&self, trials: &[TrialPlan]) {
+        let keys: BTreeSet<String> =
+            trials.iter().flat_map(|trial| &trial.stages).map(|stage| stage.key.to_string()).collect();
+        let text = serde_json::to_string(&keys).expect("plain data") + "\n";
+        let _ = disk::create_lasting_dir(&self.dir)
+            .and_then(|()| disk::write_atomic(&self.dir.join(results::UNFINISHED), text.as_bytes()));
+    }
+
+    /// Takes that note away once every trial of the plan has its rows, and those are written.
+    pub fn settle(&self) {
+        if self.rows.iter().all(Option::is_some) {
+            let _ = disk::remove_file(&self.dir.join(results::UNFINISHED));
+        }
+    }
+
     /// Sets the rows of a trial of the full plan. Says so if the files held other rows for the same artifacts.
     pub fn set(&mut self, trial: usize, rows: &Rows) -> Option<String> {
         let timing = serde_json::to_string(&rows.timing).expect("plain data") + "\n";

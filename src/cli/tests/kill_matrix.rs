@@ -187,6 +187,35 @@ fn every_kind_of_stage_survives_death_at_every_point() {
 }
 
 #[test]
+fn gc_keeps_what_an_unfinished_run_has_made_and_looks_behind_links() {
+    let place = Place::new();
+    let died = place.ablate(RUN, Some("before-results:1"));
+    assert!(died.status.code().is_none(), "{}", said(&died));
+    let made = place.bytes("results/.store/objects");
+    assert!(!made.is_empty());
+    assert!(place.ablate("gc", None).status.success());
+    assert!(place.bytes("results/.store/objects").keys().eq(made.keys()), "a run that goes on needs them");
+
+    assert!(place.ablate(RUN, None).status.success());
+    let results = place.path().join("results/bytes");
+    assert!(!results.join("selftest/unfinished.json").exists());
+    let made = place.bytes("results/.store/objects");
+    #[cfg(unix)]
+    {
+        let elsewhere = place.path().join("elsewhere");
+        std::fs::rename(&results, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &results).unwrap();
+        assert!(place.ablate("gc", None).status.success());
+        assert!(place.bytes("results/.store/objects").keys().eq(made.keys()), "results may lie on another disk");
+        std::fs::rename(&elsewhere, place.path().join("unplugged")).unwrap();
+        let refused = place.ablate("gc", None);
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        assert!(said(&refused).contains("failed to look for results"), "{}", said(&refused));
+        assert!(place.bytes("results/.store/objects").keys().eq(made.keys()));
+    }
+}
+
+#[test]
 fn a_report_is_never_half_written() {
     let place = Place::new();
     let report = "report bytes.yaml --lab ./tiny.yaml";
