@@ -2,7 +2,7 @@
 //!
 //! Sums over what exists at the worst moment, not measurements of an allocator. Measured on SmolLM2-135M
 //! (docs/worked-example-smollm2.md): 5.4 GB in reinforcement learning, where this says 5.6; 4.4 GB in training, where it says
-//! 4.5.
+//! 4.5. The larger RL run there, on two threads, held 9.0 GB where this says 7.8.
 //!
 //! The accelerator's is that of a usual trainer, not of `model::device`, which leaves masters and moments on the host: bf16
 //! weights and gradients, f32 master weights and moments, all sharded over the devices; activations recomputed layer by layer,
