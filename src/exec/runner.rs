@@ -84,9 +84,6 @@ pub fn run(
         cost::fits(&price, setup.jobs, free)?;
     }
     let writer = Writer::new(setup.results, setup.trials, &setup.selected)?;
-    if prepared.missing().next().is_some() {
-        writer.announce(setup.trials);
-    }
     let nodes = prepared.graph.nodes.len();
     let run = Run {
         setup,
@@ -112,6 +109,9 @@ pub fn run(
         prepared: &prepared,
     };
     damaged.into_iter().for_each(|text| run.note(text));
+    if prepared.missing().next().is_some() {
+        run.writer.lock().expect("writing does not panic").announce(setup.trials);
+    }
     run.start();
     std::thread::scope(|scope| {
         for _ in 0..setup.jobs.max(1) {
