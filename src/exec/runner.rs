@@ -392,12 +392,7 @@ impl Run<'_> {
     }
 
     fn finish(self) -> Summary {
-        let mut writer = self.writer.lock().expect("writing does not panic");
-        self.write(&mut writer);
-        if self.board().summary.not_written.is_none() {
-            writer.settle();
-        }
-        drop(writer);
+        self.write(&mut self.writer.lock().expect("writing does not panic"));
         let mut board = self.board();
         let unsettled = |state: &State| matches!(state, State::Pending | State::Running | State::Interrupted);
         let left = board.states.iter().filter(|state| unsettled(state)).count();

@@ -102,13 +102,6 @@ impl Writer {
             .and_then(|()| disk::write_atomic(&self.dir.join(results::UNFINISHED), text.as_bytes()));
     }
 
-    /// Takes that note away once every trial of the plan has its rows, and those are written.
-    pub fn settle(&self) {
-        if self.rows.iter().all(Option::is_some) {
-            let _ = disk::remove_file(&self.dir.join(results::UNFINISHED));
-        }
-    }
-
     /// Sets the rows of a trial of the full plan. Says so if the files held other rows for the same artifacts.
     pub fn set(&mut self, trial: usize, rows: &Rows) -> Option<String> {
         let timing = serde_json::to_string(&rows.timing).expect("plain data") + "\n";
@@ -174,6 +167,11 @@ impl Writer {
             if disk::read_if_there(&path)?.as_deref() != Some(text.as_bytes()) {
                 disk::write_atomic(&path, text.as_bytes())?;
             }
+        }
+        // From here on the rows say which stages are of use.
+        let note = self.dir.join(results::UNFINISHED);
+        if self.rows.iter().all(Option::is_some) && note.exists() {
+            let _ = disk::remove_file(&note);
         }
         self.written = Some(Instant::now());
         self.took = begun.elapsed();
