@@ -82,7 +82,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             other => break other.map_err(Failure::usage)?,
         }
     };
-    conclude(args, &session, &summary)
+    conclude(args, &session, &summary, &stop)
 }
 
 /// Once: finish the step, save, stop. Twice: stop now; the store is safe at any moment.
@@ -99,7 +99,7 @@ fn on_interrupt(stop: Stop) {
     let _ = ctrlc::set_handler(handler);
 }
 
-fn conclude(args: &RunArgs, session: &Session, summary: &Summary) -> Result<(), Failure> {
+fn conclude(args: &RunArgs, session: &Session, summary: &Summary, stop: &Stop) -> Result<(), Failure> {
     eprintln!(
         "{} trials finished, {} diverged, {} failed, {} left; {} stages made, {} cached; {}",
         summary.trials_finished,
@@ -124,7 +124,7 @@ fn conclude(args: &RunArgs, session: &Session, summary: &Summary) -> Result<(), 
     failed.map_or(Ok(()), Err)?;
     if summary.interrupted {
         let why = match args.max_hours.or(session.lab.max_hours) {
-            Some(hours) if summary.seconds < hours * 3600.0 => String::new(),
+            Some(_) if !stop.out_of_time() => String::new(),
             Some(hours) if args.max_hours.is_some() => format!(" after the {hours} h of --max-hours"),
             Some(hours) => format!(" after the {hours} h that the lab allows a run (--max-hours sets another limit)"),
             None => String::new(),

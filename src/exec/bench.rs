@@ -218,7 +218,12 @@ impl Stop {
     }
 
     pub fn requested(&self) -> bool {
-        self.flag.load(Ordering::SeqCst) || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        self.flag.load(Ordering::SeqCst) || self.out_of_time()
+    }
+
+    /// Whether its time is over, whoever else may have asked.
+    pub fn out_of_time(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 }
 
