@@ -125,7 +125,10 @@ fn bytes_depend_on_neither_threads_nor_jobs_nor_a_kill_at_any_moment() {
 
 /// A run with an artifact to show for itself, so that it is under way.
 fn under_way(place: &Path, results: &str, extra: &[&str]) -> Child {
-    let mut command = ablate(place, results, extra);
+    begun(place, results, ablate(place, results, extra))
+}
+
+fn begun(place: &Path, results: &str, mut command: Command) -> Child {
     let child = command.stderr(Stdio::piped()).spawn().unwrap();
     let objects = place.join(results).join(".store/objects");
     let first = || fs::read_dir(&objects).is_ok_and(|mut entries| entries.next().is_some());
@@ -150,6 +153,43 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
     assert!(ablate(place.path(), "stopped", &[]).status().unwrap().success());
     assert!(ablate(place.path(), "whole", &[]).status().unwrap().success());
     assert!(results(place.path(), "stopped") == results(place.path(), "whole"));
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_closed_terminal_stops_a_run_unless_it_was_started_to_outlive_it() {
+    let place = place();
+    let child = under_way(place.path(), "stopped", &["--jobs", "1"]);
+    signal(&child, "-HUP");
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(130) && said.contains("to go on: ablate run"), "{said}");
+
+    // As `nohup` starts it.
+    let run = ablate(place.path(), "outlived", &["--jobs", "1"]);
+    let mut command = Command::new("sh");
+    command.current_dir(place.path()).args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(run.get_program());
+    let child = begun(place.path(), "outlived", {
+        command.args(run.get_args()).stdout(Stdio::null());
+        command
+    });
+    signal(&child, "-HUP");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let whole = results(place.path(), "outlived");
+
+    // Whoever listened to its words has gone before it (`… 2>&1 | tee log`): it stops as cleanly.
+    let mut child = under_way(place.path(), "unheard", &["--jobs", "1"]);
+    drop(child.stderr.take());
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    for name in ["stopped", "unheard"] {
+        assert!(ablate(place.path(), name, &[]).status().unwrap().success());
+        assert!(results(place.path(), name) == whole, "{name}");
+    }
 }
 
 #[test]

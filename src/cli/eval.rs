@@ -6,6 +6,7 @@
 use super::args::{self, EvalArgs};
 use super::duration::duration;
 use super::failure::Failure;
+use super::interrupt;
 use crate::cache::disk;
 use crate::data::Tokenizer;
 use crate::eval::ask::{AskError, Effort, Manner, ask, count_missing};
@@ -50,9 +51,9 @@ pub fn eval(args: &EvalArgs) -> Result<(), Failure> {
     let responses = Responses::open(&out, &asking).map_err(Failure::usage)?;
     let total = questions.len() * (1 + way.manner.samples);
     let missing = count_missing(&questions, &way.manner, &responses);
-    eprintln!("{}: {} items, {}; {}", way.suite_name(), questions.len(), way.words(), out.display());
+    tell!("{}: {} items, {}; {}", way.suite_name(), questions.len(), way.words(), out.display());
     if missing < total {
-        eprintln!("{} of {total} responses are kept from before", total - missing);
+        tell!("{} of {total} responses are kept from before", total - missing);
     }
     if missing > 0 {
         let mut decoder = place.decoder().map_err(Failure::usage)?;
@@ -125,7 +126,7 @@ pub fn eval(args: &EvalArgs) -> Result<(), Failure> {
     };
     write(&out, &records, &summary)?;
     println!("{}", serde_json::to_string_pretty(&summary)?);
-    eprintln!("{}", in_words(&summary));
+    tell!("{}", in_words(&summary));
     Ok(())
 }
 
@@ -258,7 +259,7 @@ fn read_benchmark(args: &EvalArgs, suite: Option<Suite>) -> Result<(Vec<Problem>
             .hint("each line is a JSON object with `id`, `question`, `answer`"));
     }
     for problem in &gold_problems {
-        eprintln!("warning: left out, {problem}");
+        tell!("warning: left out, {problem}");
     }
     if problems.is_empty() {
         return Err(Failure::usage(format!("failed to evaluate on {path}: it has no item that can be asked")));
@@ -292,14 +293,12 @@ fn fitting(decoder: &Decoder, tokens: usize) -> usize {
 /// Set by Ctrl-C; a second one ends at once.
 fn stop_on_interrupt() -> &'static AtomicBool {
     static STOP: AtomicBool = AtomicBool::new(false);
-    let handler = || {
+    interrupt::on_request(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping");
-    };
-    // Without a handler Ctrl-C ends at once, which loses no response that was done.
-    let _ = ctrlc::set_handler(handler);
+        tell!("\nstopping");
+    });
     &STOP
 }
 
@@ -392,7 +391,7 @@ impl<'a> Progress<'a> {
             }
             None if state.last.elapsed() >= PLAIN_EVERY => {
                 state.last = Instant::now();
-                eprintln!("  {}/{} responses {words}", state.done, self.total);
+                tell!("  {}/{} responses {words}", state.done, self.total);
             }
             None => {}
         }
@@ -404,7 +403,7 @@ impl<'a> Progress<'a> {
         }
         let state = self.state.lock().expect("no listener panicked");
         if !self.silent {
-            eprintln!("{} responses in {}", state.done, duration(state.begun.elapsed().as_secs_f64()));
+            tell!("{} responses in {}", state.done, duration(state.begun.elapsed().as_secs_f64()));
         }
     }
 }

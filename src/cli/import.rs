@@ -21,9 +21,9 @@ pub fn wandb(args: &ImportWandbArgs) -> Result<(), Failure> {
     disk::write_atomic(&folder.join("curves.csv"), results::curves_text(&read.results.curves).as_bytes())?;
     disk::write_atomic(&folder.join("trials.jsonl"), trials.as_bytes())?;
     for note in &read.notes {
-        eprintln!("{note}");
+        tell!("{note}");
     }
-    eprintln!("{} runs, {} points in {}", read.results.trials.len(), read.results.curves.len(), folder.display());
-    eprintln!("next: ablate report --results {}", args.results.display());
+    tell!("{} runs, {} points in {}", read.results.trials.len(), read.results.curves.len(), folder.display());
+    tell!("next: ablate report --results {}", args.results.display());
     Ok(())
 }

@@ -37,6 +37,6 @@ pub fn logits(args: &LogitsArgs) -> Result<(), Failure> {
     let view = TensorView::new(Dtype::F32, vec![rows.len(), length, vocab], &bytes)?;
     std::fs::write(&args.out, safetensors::serialize([("logits", view)], None)?)
         .map_err(|error| Failure::usage(format!("failed to write {}: {error}", args.out.display())))?;
-    eprintln!("logits [{}, {length}, {vocab}] in {}", rows.len(), args.out.display());
+    tell!("logits [{}, {length}, {vocab}] in {}", rows.len(), args.out.display());
     Ok(())
 }

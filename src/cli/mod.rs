@@ -2,6 +2,9 @@
 //!
 //! Data goes to standard output, talk to standard error, and everything reads without colour.
 
+#[macro_use]
+mod talk;
+
 mod again;
 mod args;
 #[cfg(feature = "engine")]
@@ -18,6 +21,8 @@ mod failure;
 mod import;
 #[cfg(feature = "engine")]
 mod logits;
+mod interrupt;
+#[cfg(feature = "engine")]
 mod memory;
 mod methods;
 #[cfg(feature = "engine")]
@@ -56,12 +61,12 @@ pub fn main() -> ExitCode {
 const READER_GONE: i32 = 141;
 
 /// `ablate plan … | head` ends when `head` has seen enough, which is no error of anybody. The macros that print panic then;
-/// whatever runs meanwhile is as resumable as after a crash.
+/// whatever runs meanwhile is as resumable as after a crash. Talk that nobody hears ends nothing (`talk`).
 fn leave_quietly_with_the_reader() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let words = panic.payload().downcast_ref::<String>();
-        if words.is_some_and(|words| words.starts_with("failed printing to std")) {
+        if words.is_some_and(|words| words.starts_with("failed printing to stdout")) {
             std::process::exit(READER_GONE);
         }
         usual(panic);
@@ -74,7 +79,7 @@ fn command(args: impl IntoIterator<Item = OsString>) -> u8 {
     match dispatch(&cli.verb) {
         Ok(()) => 0,
         Err(failure) => {
-            eprint!("{failure}");
+            talk::write(format_args!("{failure}"), "");
             failure.code()
         }
     }

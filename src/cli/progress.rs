@@ -50,10 +50,10 @@ fn plain(event: &Event, last: &Mutex<Instant>) {
             let mut last = last.lock().expect("no listener panicked");
             if last.elapsed() >= PLAIN_EVERY {
                 *last = Instant::now();
-                eprintln!("  {} {} {done}/{total} {note} · {}", stage.name, who(stage), sweep_text(work));
+                tell!("  {} {} {done}/{total} {note} · {}", stage.name, who(stage), sweep_text(work));
             }
         }
-        _ => lines(event).into_iter().for_each(|line| eprintln!("{line}")),
+        _ => lines(event).into_iter().for_each(|line| tell!("{line}")),
     }
 }
 
@@ -81,7 +81,7 @@ fn bars(event: &Event, all: &MultiProgress, sweep: &ProgressBar, stages: &Mutex<
             }
             show_work(sweep, work);
             if !matches!(event, Event::StageFinished { .. }) {
-                lines(event).into_iter().for_each(|line| all.suspend(|| eprintln!("{line}")));
+                lines(event).into_iter().for_each(|line| all.suspend(|| tell!("{line}")));
             }
         }
         Event::StageInterrupted { stage, .. } => {
@@ -91,7 +91,7 @@ fn bars(event: &Event, all: &MultiProgress, sweep: &ProgressBar, stages: &Mutex<
         }
         Event::RunFinished { .. } => sweep.finish_and_clear(),
         Event::StageStarted { .. } => {}
-        _ => lines(event).into_iter().for_each(|line| all.suspend(|| eprintln!("{line}"))),
+        _ => lines(event).into_iter().for_each(|line| all.suspend(|| tell!("{line}"))),
     }
 }
 

@@ -4,6 +4,7 @@ use super::again::again;
 use super::args::{RunArgs, Selection};
 use super::duration::duration;
 use super::failure::Failure;
+use super::interrupt;
 use super::memory;
 use super::progress::Progress;
 use super::session::Session;
@@ -73,7 +74,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
                 if args.jobs.is_none() =>
             {
                 let (jobs, held, room) = (setup.jobs, bytes(held), bytes(room));
-                eprintln!(
+                tell!(
                     "{jobs} stages at once would hold about {held} of memory, more than the {room} that may be used: --jobs {fit}"
                 );
                 setup.jobs = fit;
@@ -87,20 +88,18 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
 
 /// Once: finish the step, save, stop. Twice: stop now; the store is safe at any moment.
 fn on_interrupt(stop: Stop) {
-    let handler = move || {
+    interrupt::on_request(move || {
         if stop.requested() {
-            eprintln!("\nstopped at once; run the same command again to go on from the last saved step");
+            tell!("\nstopped at once; run the same command again to go on from the last saved step");
             std::process::exit(130);
         }
         stop.request();
-        eprintln!("\nstopping: finishing the current steps and saving (once more to stop at once)");
-    };
-    // A second handler in one process is refused; then the first goes on listening, which is as good.
-    let _ = ctrlc::set_handler(handler);
+        tell!("\nstopping: finishing the current steps and saving (once more to stop at once)");
+    });
 }
 
 fn conclude(args: &RunArgs, session: &Session, summary: &Summary, stop: &Stop) -> Result<(), Failure> {
-    eprintln!(
+    tell!(
         "{} trials finished, {} diverged, {} failed, {} left; {} stages made, {} cached; {}",
         summary.trials_finished,
         summary.trials_diverged,
@@ -110,14 +109,14 @@ fn conclude(args: &RunArgs, session: &Session, summary: &Summary, stop: &Stop) -
         summary.hits,
         duration(summary.seconds)
     );
-    summary.notes.iter().for_each(|note| eprintln!("note: {note}"));
-    eprintln!("results: {}", session.results.display());
+    summary.notes.iter().for_each(|note| tell!("note: {note}"));
+    tell!("results: {}", session.results.display());
     // Whoever allowed more memory than there is means it for the next run too.
     let memory = args.max_memory.map_or(String::new(), |gigabytes| format!(" --max-memory {gigabytes}"));
     let all = again(&args.selection, None) + &memory;
     let failed = failures(session, summary, &all, |levels| again(&args.selection, Some(levels)) + &memory);
     if let Some(message) = &summary.not_written {
-        failed.iter().for_each(|failed| eprint!("{failed}"));
+        failed.iter().for_each(|failed| super::talk::write(format_args!("{failed}"), ""));
         let failure = Failure::internal(format!("the results could not be written: {message}"));
         return Err(failure.hint(format!("what was made is in the store; once there is room: {all}")));
     }
@@ -132,7 +131,7 @@ fn conclude(args: &RunArgs, session: &Session, summary: &Summary, stop: &Stop) -
         return Err(Failure::interrupted(format!("stopped{why}; to go on: {all}")));
     }
     let report = again(&Selection { seeds: None, only: vec![], ..args.selection.clone() }, None);
-    eprintln!("next: {}", report.replacen("ablate run", "ablate report", 1));
+    tell!("next: {}", report.replacen("ablate run", "ablate report", 1));
     Ok(())
 }
 

@@ -23,7 +23,7 @@ pub fn score(args: &ScoreArgs) -> Result<(), Failure> {
             tally
         }
     };
-    eprintln!(
+    tell!(
         "{} pairs: {} correct, {} wrong, {} without an answer, {} given up; {} lines that are no pair",
         tally.lines() - tally.errors,
         tally.correct,
