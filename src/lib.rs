@@ -51,6 +51,7 @@
 
 pub mod fault;
 pub mod recipe;
+pub mod text;
 
 // The ledger: decides what must be made and whether the result means anything. No tensors.
 pub mod cache;

@@ -18,6 +18,7 @@ use crate::recipe::template::Extract;
 use crate::recipe::{Key, Seed, Template};
 use crate::task::suite::{GoldProblem, RlTemplate, plain_template, read_problems};
 use crate::task::{Grader, Problem, Suite, Verdict};
+use crate::text;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -246,12 +247,12 @@ fn read_benchmark(args: &EvalArgs, suite: Option<Suite>) -> Result<(Vec<Problem>
     let path = args.benchmark.display();
     let bytes =
         std::fs::read(&args.benchmark).map_err(|error| Failure::usage(format!("failed to read {path}: {error}")))?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
-        Failure::usage(format!("failed to read {path}: not UTF-8 from byte {} on", error.valid_up_to()))
-    })?;
+    let content = Key::of(&bytes);
+    let text = text::decode(bytes)
+        .map_err(|error| Failure::usage(format!("failed to read {path}: {error}")).hint("save it as UTF-8"))?;
     let (mut problems, gold_problems) = match suite {
-        Some(suite) => suite.read(text),
-        None => read_problems(text),
+        Some(suite) => suite.read(&text),
+        None => read_problems(&text),
     };
     // A line that is no item is a broken file; an item that no answer could satisfy is a finding about the benchmark.
     if let Some(broken) = gold_problems.iter().find(|problem| problem.id.is_none()) {
@@ -265,7 +266,7 @@ fn read_benchmark(args: &EvalArgs, suite: Option<Suite>) -> Result<(Vec<Problem>
         return Err(Failure::usage(format!("failed to evaluate on {path}: it has no item that can be asked")));
     }
     problems.truncate(args.limit.unwrap_or(usize::MAX));
-    Ok((problems, gold_problems, Key::of(&bytes)))
+    Ok((problems, gold_problems, content))
 }
 
 fn default_out(args: &EvalArgs, way: &Way) -> PathBuf {

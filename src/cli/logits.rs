@@ -4,12 +4,12 @@ use super::args::LogitsArgs;
 use super::failure::Failure;
 use crate::eval::open;
 use crate::model::device;
+use crate::text;
 use safetensors::tensor::{Dtype, TensorView};
 
 pub fn logits(args: &LogitsArgs) -> Result<(), Failure> {
     let path = args.ids.display();
-    let text = std::fs::read_to_string(&args.ids)
-        .map_err(|error| Failure::usage(format!("failed to read {path}: {error}")))?;
+    let text = text::read(&args.ids).map_err(|error| Failure::usage(format!("failed to read {path}: {error}")))?;
     let rows: Vec<Vec<u32>> = serde_json::from_str(&text)
         .map_err(|error| Failure::usage(format!("{path} is not a list of lists of token ids: {error}")))?;
     let length = rows.first().map_or(0, Vec::len);

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use crate::eval::pair;
 use crate::eval::summary::{ItemRecord, Summary};
+use crate::text;
 use std::path::Path;
 
 pub fn compare(left: &Path, right: &Path) -> Result<(), Failure> {
@@ -64,7 +65,7 @@ fn probability(p: f64) -> String {
 fn read(folder: &Path) -> Result<(Summary, Vec<ItemRecord>), Failure> {
     let file = |name: &str| {
         let path = folder.join(name);
-        std::fs::read_to_string(&path).map_err(|error| {
+        text::read(&path).map_err(|error| {
             Failure::usage(format!("failed to read {}: {error}", path.display()))
                 .hint("`ablate compare A B` reads two folders that `ablate eval --out` wrote")
         })
@@ -73,6 +74,11 @@ fn read(folder: &Path) -> Result<(Summary, Vec<ItemRecord>), Failure> {
         Failure::usage(format!("failed to read {}: {error}", folder.join(name).display()))
     };
     let summary = serde_json::from_str(&file("summary.json")?).map_err(|error| wrong("summary.json", error))?;
-    let items: Result<Vec<ItemRecord>, _> = file("items.jsonl")?.lines().map(serde_json::from_str).collect();
-    Ok((summary, items.map_err(|error| wrong("items.jsonl", error))?))
+    let path = folder.join("items.jsonl");
+    let item = |(index, line): (usize, &str)| -> Result<ItemRecord, Failure> {
+        let wrong = |words: String| format!("failed to read {}, line {}: {words}", path.display(), index + 1);
+        serde_json::from_str(line).map_err(|error| Failure::usage(wrong(text::broken_json(&error))))
+    };
+    let items: Result<Vec<ItemRecord>, _> = file("items.jsonl")?.lines().enumerate().map(item).collect();
+    Ok((summary, items?))
 }

@@ -14,13 +14,13 @@
 //! may be sampled, arms have one run, and seeds are unknown, so nothing is ever tested on them (see [`crate::verdict`]).
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
 use crate::exec::results::{self, Cost, CurvePoint, Outcome, Pairs, Results, Trial};
+use crate::text;
 
 /// What stands between a run and its metric in a column's name.
 const SEPARATOR: &str = " - ";
@@ -260,12 +260,12 @@ struct Series {
 }
 
 fn read_file(path: &Path, odd: &mut Odd) -> Result<Vec<Row>, ImportError> {
-    let text = fs::read_to_string(path).map_err(|source| ImportError::Io { path: path.into(), source })?;
-    let mut reader = csv::Reader::from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+    let text = text::read(path).map_err(|source| ImportError::Io { path: path.into(), source })?;
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
     let broken = |error: csv::Error| ImportError::Line {
         path: path.into(),
         line: error.position().map_or(1, |position| position.line()),
-        message: error.to_string(),
+        message: text::broken_csv(&error),
     };
     let columns: Vec<String> = reader.headers().map_err(broken)?.iter().map(|c| c.trim().to_string()).collect();
     let Some(step_column) = columns.iter().position(|c| STEP_COLUMNS.contains(&c.as_str())) else {
@@ -296,7 +296,7 @@ fn read_file(path: &Path, odd: &mut Odd) -> Result<Vec<Row>, ImportError> {
         };
         let find = |end: &str| columns.iter().position(|c| *c == format!("{name}{end}"));
         let extremes = [find("__MIN"), find("__MAX")];
-        series.push(Series { run: run.trim().into(), metric, benchmark, column, extremes });
+        series.push(Series { run: defused(run.trim()), metric, benchmark, column, extremes });
     }
     let mut rows = vec![];
     for record in reader.records() {
@@ -311,8 +311,9 @@ fn read_file(path: &Path, odd: &mut Odd) -> Result<Vec<Row>, ImportError> {
             cell.parse().map(Some).map_err(|_| bad(format!("`{cell}` is not a number")))
         };
         let Some(step) = number(step_column)? else { return Err(bad("the step is missing".into())) };
-        if !(step >= 0.0 && step.fract() == 0.0) {
-            return Err(bad(format!("step {step} is not a whole number")));
+        if !(step >= 0.0 && step.fract() == 0.0 && step <= MOST_STEPS) {
+            let cell = record.get(step_column).unwrap_or("").trim();
+            return Err(bad(format!("step {cell} is not a whole number from 0 on")));
         }
         for s in &series {
             let Some(value) = number(s.column)? else { continue };
@@ -332,6 +333,14 @@ fn read_file(path: &Path, odd: &mut Odd) -> Result<Vec<Row>, ImportError> {
     Ok(rows)
 }
 
+/// Beyond these a float doesn't tell one step from the next.
+const MOST_STEPS: f64 = (1u64 << 53) as f64;
+
+/// A name from elsewhere becomes a cell of tables: what a spreadsheet would take for a formula gets an apostrophe.
+fn defused(name: &str) -> String {
+    if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name.to_string() }
+}
+
 /// Our metric and benchmark (or empty) for a logged name.
 fn map(logged: &str) -> Option<(String, String)> {
     METRICS.iter().find_map(|(pattern, metric)| {
@@ -343,7 +352,7 @@ fn map(logged: &str) -> Option<(String, String)> {
         };
         Some(match metric.split_once('@') {
             Some((metric, benchmark)) => (metric.to_string(), benchmark.to_string()),
-            None => (metric.to_string(), benchmark_name(benchmark)),
+            None => (metric.to_string(), defused(&benchmark_name(benchmark))),
         })
     })
 }

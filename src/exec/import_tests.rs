@@ -1,4 +1,5 @@
 use super::*;
+use std::fs;
 
 struct Folder(tempfile::TempDir);
 
@@ -128,6 +129,7 @@ fn broken_files_say_what_is_wrong_and_where() {
         ("Step,r - loss\n0,abc\n", "line 2: `abc` is not a number"),
         ("Step,r - loss\n0,1\n,2\n", "line 3: the step is missing"),
         ("Step,r - loss\n0.5,1\n", "step 0.5 is not a whole number"),
+        ("Step,r - loss\n1e308,1\n", "line 2: step 1e308 is not a whole number"),
         ("Step,r - loss\n0,1,2\n", "line 2"),
         ("Step,r - loss\n0,1\n0,2\n", "step 0 is 1 in"),
     ];
@@ -137,6 +139,16 @@ fn broken_files_say_what_is_wrong_and_where() {
     }
     assert!(Folder::new(&[("notes.txt", "")]).error().contains("failed to find a CSV export"));
     assert!(wandb(&["/nowhere.csv".into()], &BTreeMap::new()).unwrap_err().to_string().contains("/nowhere.csv"));
+}
+
+#[test]
+fn names_that_a_spreadsheet_would_run_are_text() {
+    let import = Folder::new(&[("a.csv", "Step,=HYPERLINK(1) - val/test_score/@x\n0,1\n")]).read().unwrap();
+    assert_eq!(import.results.trials[0].arm, "'=HYPERLINK(1)");
+    assert_eq!(
+        (import.results.curves[0].arm.as_str(), import.results.curves[0].benchmark.as_str()),
+        ("'=HYPERLINK(1)", "'@x")
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 use crate::cache::{DiskError, disk};
 use crate::recipe::Key;
+use crate::text;
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -87,7 +88,7 @@ fn held<E: serde::de::Error>(value: f64) -> Result<f64, E> {
     if holds(value) {
         Ok(value)
     } else {
-        Err(E::custom(format!("{value} is no number of results: they are finite, and at most {MOST:e}")))
+        Err(E::custom(format!("{value:e} is no number of results: they are finite, and at most {MOST:e}")))
     }
 }
 
@@ -175,7 +176,7 @@ pub struct Results {
 /// A result file that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
-    #[error("failed to read {path}: {source}")]
+    #[error("failed to read {path}: {source}{}", disk::advice(source))]
     Io { path: PathBuf, source: std::io::Error },
     #[error(
         "failed to read {path}, line {line}: {message} (`ablate run` sets the file aside and writes it anew from the store)"
@@ -245,7 +246,7 @@ fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, Res
             serde_json::from_str(line).map_err(|error| ResultsError::Line {
                 path: path.into(),
                 line: index as u64 + 1,
-                message: error.to_string(),
+                message: text::broken_json(&error),
             })
         })
         .collect()
@@ -264,14 +265,14 @@ fn read_curves(path: &Path) -> Result<Vec<CurvePoint>, ResultsError> {
         row.map_err(|error: csv::Error| ResultsError::Line {
             path: path.into(),
             line: error.position().map_or(0, |position| position.line()),
-            message: error.to_string(),
+            message: text::broken_csv(&error),
         })
     })
     .collect()
 }
 
 fn read_text(path: &Path) -> Result<Option<String>, ResultsError> {
-    match std::fs::read_to_string(path) {
+    match text::read(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(ResultsError::Io { path: path.into(), source }),
@@ -358,6 +359,7 @@ mod tests {
             std::fs::write(dir.path().join("curves.csv"), text).unwrap();
             let error = read(dir.path()).unwrap_err().to_string();
             assert!(error.contains("curves.csv, line 3: ") && error.contains("at most 1e50"), "{error}");
+            assert!(error.len() < 250, "{error}");
         }
     }
 
@@ -366,12 +368,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("trials.jsonl"), "{\"arm\":\"a\"}\n").unwrap();
         let error = read(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("trials.jsonl, line 1") && error.contains("levels"), "{error}");
+        assert!(error.contains("trials.jsonl, line 1: missing field `levels` ("), "{error}");
+        std::fs::write(dir.path().join("trials.jsonl"), "\n{\"arm\":\"a").unwrap();
+        let error = read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("trials.jsonl, line 2: it is cut off after column 9 ("), "{error}");
+        std::fs::write(dir.path().join("trials.jsonl"), b"\nK\xf6nig").unwrap();
+        let error = read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("trials.jsonl: line 2, column 2 is not UTF-8"), "{error}");
         std::fs::remove_file(dir.path().join("trials.jsonl")).unwrap();
         std::fs::write(dir.path().join("curves.csv"), "arm,seed,stage,benchmark,metric,step,value\na,x,,,,1,1\n")
             .unwrap();
         let error = read(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("curves.csv, line 2"), "{error}");
+        assert!(error.contains("curves.csv, line 2: cell 2: invalid digit"), "{error}");
+        let cut = format!("{}\na,0,rl,al", CURVE_COLUMNS.join(","));
+        std::fs::write(dir.path().join("curves.csv"), cut).unwrap();
+        let error = read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("curves.csv, line 2: it has 4 of 7 cells; is it cut off? ("), "{error}");
         std::fs::write(dir.path().join("curves.csv"), "").unwrap();
         let error = read(dir.path()).unwrap_err().to_string();
         assert!(error.contains("curves.csv, line 1") && error.contains("header"), "{error}");

@@ -332,7 +332,7 @@ fn folders(dir: &Path) -> Result<Vec<String>, Error> {
 }
 
 fn read(path: &PathBuf) -> Result<Option<Value>, Error> {
-    match fs::read_to_string(path) {
+    match crate::text::read(path) {
         Ok(text) => serde_json::from_str(&text)
             .map(Some)
             .map_err(|error| Error::Summary { path: path.clone(), message: error.to_string() }),

@@ -3,6 +3,7 @@
 use super::judge::judge;
 use super::verdict::Verdict;
 use crate::recipe::template::Extract;
+use crate::text;
 use serde_json::{Map, Value};
 use std::io::{self, BufRead, Read, Write};
 
@@ -91,7 +92,10 @@ fn score_line(line: &[u8]) -> Scored {
     let object: Map<String, Value> = match serde_json::from_str(&String::from_utf8_lossy(line)) {
         Ok(object) => object,
         Err(error) => {
-            return unusable(Map::new(), format!("failed to read the line as a JSON object: {error}"));
+            return unusable(
+                Map::new(),
+                format!("failed to read the line as a JSON object: {}", text::broken_json(&error)),
+            );
         }
     };
     let field = |name: &str| match object.get(name) {

@@ -1,6 +1,7 @@
 //! Lines of a plain, gzip or zstd file, one JSON record each.
 
 use super::{Record, SourceError};
+use crate::text;
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
@@ -69,7 +70,8 @@ impl Lines {
             let mark = if self.line == 1 { "\u{feff}".as_bytes() } else { b"" };
             let line = self.buffer.strip_prefix(mark).unwrap_or(&self.buffer);
             if !line.trim_ascii().is_empty() {
-                let value = serde_json::from_slice(line).map_err(|error| format!("it is no JSON record: {error}"));
+                let value = serde_json::from_slice(line)
+                    .map_err(|error| format!("it is no JSON record: {}", text::broken_json(&error)));
                 return Some(Ok(Record { line: self.line, value }));
             }
         }

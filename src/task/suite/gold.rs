@@ -6,6 +6,7 @@
 use super::equality::{number, undollared};
 use super::{Equality, Suite};
 use crate::task::{Problem, Verdict, verify};
+use crate::text;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -72,7 +73,7 @@ pub fn load_problems(path: &Path) -> Result<Vec<Problem>, LoadError> {
 type Items = (Vec<Problem>, Vec<GoldProblem>);
 
 fn whole(path: &Path, read: impl Fn(&str) -> Items) -> Result<Vec<Problem>, LoadError> {
-    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Io { path: path.to_path_buf(), source })?;
+    let text = text::read(path).map_err(|source| LoadError::Io { path: path.to_path_buf(), source })?;
     let (items, problems) = read(&text);
     if !problems.is_empty() {
         return Err(LoadError::Golds { path: path.to_path_buf(), problems });
@@ -88,7 +89,7 @@ fn read(text: &str, gold: impl Fn(&str) -> String, defect: impl Fn(&Problem) -> 
         let parsed: Line = match serde_json::from_str(line) {
             Ok(parsed) => parsed,
             Err(error) => {
-                problems.push(GoldProblem { line: line_number, id: None, reason: error.to_string() });
+                problems.push(GoldProblem { line: line_number, id: None, reason: text::broken_json(&error) });
                 continue;
             }
         };
