@@ -3,6 +3,7 @@
 use super::args::DoctorArgs;
 use super::duration::duration;
 use super::failure::Failure;
+use super::folder;
 use super::memory as machine;
 use super::selftest;
 use crate::cache::probe::probe;
@@ -39,6 +40,7 @@ const LITTLE_DISK: u64 = 2 << 30;
 const TOO_FAST: Duration = Duration::from_micros(20);
 
 pub fn doctor(args: &DoctorArgs) -> Result<(), Failure> {
+    folder::usable(&args.results, "--results")?;
     let mut bad = 0;
     let mut say = |finding: Finding| {
         let word = match finding.state {

@@ -2,6 +2,7 @@
 
 use super::args::ImportWandbArgs;
 use super::failure::Failure;
+use super::folder;
 use crate::cache::disk;
 use crate::exec::{import, results};
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ pub fn wandb(args: &ImportWandbArgs) -> Result<(), Failure> {
     }
     let read = import::wandb(&args.paths, &BTreeMap::new()).map_err(Failure::usage)?;
     let folder = args.results.join(name).join(LAB);
+    folder::usable(&folder, "--results")?;
     disk::create_dir(&folder)?;
     let trials = results::trials_text(&read.results.trials);
     disk::write_atomic(&folder.join("curves.csv"), results::curves_text(&read.results.curves).as_bytes())?;

@@ -18,6 +18,7 @@ mod eval;
 #[cfg(feature = "engine")]
 mod export;
 mod failure;
+mod folder;
 mod import;
 #[cfg(feature = "engine")]
 mod logits;

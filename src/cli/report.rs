@@ -3,6 +3,7 @@
 use super::again::again;
 use super::args::{Device, LAB, ReportArgs, Selection};
 use super::failure::Failure;
+use super::folder;
 use super::import::LAB as IMPORTED;
 use super::methods;
 use super::session::{read_experiment, read_lab};
@@ -18,11 +19,15 @@ use crate::spec::bind::Family;
 use crate::spec::claim::{self, Claim};
 use crate::spec::experiment::Experiment;
 use crate::spec::lab::Lab;
+use crate::text;
 use crate::verdict::{ClaimInput, Direction, Results, overlap};
 use serde_json::json;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 pub fn report(args: &ReportArgs) -> Result<(), Failure> {
+    folder::usable(&args.results, "--results")?;
+    folder::usable(&args.out, "--out")?;
     let mut written = 0;
     let guide = guide(args)?;
     for Job { file, name, lab, kind } in chosen(args)? {
@@ -81,12 +86,13 @@ fn folder_of_files(args: &ReportArgs) -> &Path {
 fn guide(args: &ReportArgs) -> Result<Guide, Failure> {
     let folder = folder_of_files(args);
     let path = folder.join("paper/guide.yaml");
-    match std::fs::read_to_string(&path) {
+    match text::read(&path) {
         Ok(text) => {
             let unread = |words: &str| Failure::usage(format!("failed to read {}: {words}", path.display()));
             Guide::parse(&text).map_err(|error| unread(error.trim_start_matches("error: ")))
         }
-        Err(_) => Ok(Guide::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Guide::default()),
+        Err(error) => Err(Failure::usage(format!("failed to read {}: {error}", path.display()))),
     }
 }
 
@@ -188,6 +194,10 @@ fn chosen(args: &ReportArgs) -> Result<Vec<Job>, Failure> {
     let mut chosen = Vec::new();
     // `--lab imported` is no lab, but a folder of results like any other.
     let asked = args.lab.as_deref().filter(|lab| *lab != IMPORTED).map(read_lab).transpose()?;
+    for (_, experiment) in &experiments {
+        let folder = args.results.join(&experiment.name);
+        folder::usable(&asked.as_ref().map_or(folder.clone(), |lab| folder.join(&lab.name)), "--results")?;
+    }
     for folder in result_folders(&args.results)? {
         let part =
             |up: usize| folder.iter().nth_back(up).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

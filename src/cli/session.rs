@@ -2,6 +2,7 @@
 
 use super::args::Selection;
 use super::failure::Failure;
+use super::folder;
 use crate::cache::{Digests, Store};
 use crate::exec::Setup;
 use crate::plan::{Known, Outside, TrialPlan, lower, lower_with};
@@ -10,7 +11,9 @@ use crate::spec::bind::Family;
 use crate::spec::experiment::{Experiment, MOST_SEEDS};
 use crate::spec::lab::{Lab, LabError};
 use crate::spec::mistake::{Mistakes, Source};
+use crate::text;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// An experiment in a lab, lowered, and which of its trials were asked for.
@@ -66,13 +69,15 @@ impl Session {
         lower(&experiment, &lab, &seeds, backend).map_err(Failure::usage)?;
         let mut kept = experiment.clone();
         kept.keep_only(&pairs(&selection.only)?).map_err(Failure::usage)?;
+        let results = selection.results.join(&experiment.name).join(&lab.name);
+        folder::usable(&results, "--results")?;
+        folder::usable(&selection.results.join(".store"), "--results")?;
         let store = Store::at(&selection.results.join(".store"))?;
         let (outside, sources, absent, digests) = look_outside(&kept, &lab, &store, fetch)?;
         let trials = lower_with(&experiment, &lab, &outside, &seeds, backend).map_err(Failure::usage)?;
         let kept: HashSet<&str> = kept.arms.iter().map(|arm| arm.id.as_str()).collect();
         let selected = trials.iter().enumerate().filter(|(_, trial)| kept.contains(trial.arm.as_str()));
         let selected = selected.map(|(index, _)| index).collect();
-        let results = selection.results.join(&experiment.name).join(&lab.name);
         Ok(Session { experiment, lab, backend, trials, selected, store, results, outside, sources, absent, digests })
     }
 
@@ -116,11 +121,9 @@ fn look_outside(_: &Experiment, _: &Lab, _: &Store, _: bool) -> Result<Seen, Fai
 }
 
 pub fn read_experiment(path: &Path) -> Result<Experiment, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::usage(format!("failed to read {}: {error}", path.display())).hint(match error.kind() {
-            std::io::ErrorKind::InvalidData => "save it as UTF-8",
-            _ => "an experiment is a YAML file, such as experiments/corpus.yaml",
-        })
+    let text = text::read(path).map_err(|error| {
+        let hint = unreadable(&error).unwrap_or("an experiment is a YAML file, such as experiments/corpus.yaml");
+        Failure::usage(format!("failed to read {}: {error}", path.display())).hint(hint)
     })?;
     let is_lab = has_key(&text, "lab") && !has_key(&text, "question");
     Experiment::parse(&Source::new(path.display().to_string(), text)).map_err(|mistakes| match is_lab {
@@ -130,6 +133,15 @@ pub fn read_experiment(path: &Path) -> Result<Experiment, Failure> {
     })
 }
 
+/// What to do about a file that is there and can't be read.
+pub fn unreadable(error: &std::io::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::InvalidData => Some("save it as UTF-8"),
+        ErrorKind::PermissionDenied => Some("let whoever runs this read it, and look into the folders above it"),
+        _ => None,
+    }
+}
+
 /// Whether a file's text has this key at its top level, mistakes or not.
 fn has_key(text: &str, key: &str) -> bool {
     text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')))
@@ -137,11 +149,20 @@ fn has_key(text: &str, key: &str) -> bool {
 
 pub fn read_lab(name: &str) -> Result<Lab, Failure> {
     Lab::load(name).map_err(|error: LabError| {
-        let text = std::fs::read_to_string(name).unwrap_or_default();
-        match has_key(&text, "question") && !has_key(&text, "lab") {
-            true => Failure::usage(format!("{name} is an experiment, not a lab"))
-                .hint("a lab binds names and amounts; `ablate schema lab` says how one reads"),
-            false => Failure::usage(error),
+        let text = text::read(Path::new(name)).unwrap_or_default();
+        if has_key(&text, "question") && !has_key(&text, "lab") {
+            return Failure::usage(format!("{name} is an experiment, not a lab"))
+                .hint("a lab binds names and amounts; `ablate schema lab` says how one reads");
+        }
+        let hint = match &error {
+            LabError::Read { source, .. } => unreadable(source)
+                .or(Some("a lab is a YAML file, or one that is built in: `ablate run --help` names them")),
+            _ => None,
+        };
+        let failure = Failure::usage(error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
     })
 }

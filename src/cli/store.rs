@@ -2,6 +2,7 @@
 
 use super::args::{GcArgs, StatusArgs, VerifyArgs};
 use super::failure::Failure;
+use super::folder;
 use crate::cache::{Store, collect, garbage, overview, verify as check};
 use crate::exec::results::{self, Outcome};
 use crate::plan::cost::bytes;
@@ -42,6 +43,7 @@ fn all_folders(results: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 pub fn status(args: &StatusArgs) -> Result<(), Failure> {
+    folder::usable(&args.results.join(".store"), "--results")?;
     let folders = result_folders(&args.results)?;
     if folders.is_empty() {
         println!("no results in {}; start with: ablate run experiments/corpus.yaml", args.results.display());
@@ -87,6 +89,7 @@ pub fn status(args: &StatusArgs) -> Result<(), Failure> {
 /// The store beside some results. One that is not there has nothing to verify or to clean: the folder is another.
 fn there(results: &Path) -> Result<Store, Failure> {
     let place = results.join(".store");
+    folder::usable(&place, "--results")?;
     if !place.is_dir() {
         return Err(Failure::usage(format!("there is no store at {}", place.display()))
             .hint("--results names the folder that `ablate run` wrote to"));

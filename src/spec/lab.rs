@@ -13,7 +13,7 @@ use super::bind::{
 use super::experiment::{read_seeds, stem};
 use super::mistake::{Mistakes, Source, nearest, one_of, suggest};
 use super::name::Name;
-use super::place::Root;
+use super::place::{Root, without_dots};
 use super::reader::{self, Fields};
 use super::settings::{
     Device, EvalSettings, Midtrain, RlSettings, Scale, Training, read_device, read_eval, read_midtrain, read_rl,
@@ -21,8 +21,10 @@ use super::settings::{
 };
 use super::yaml::{Node, Value, overlay, parse};
 use crate::recipe::{Seed, Template, Tokens, World};
+use crate::text;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The labs that are part of the program.
@@ -85,7 +87,7 @@ impl Lab {
     /// Reads a lab, and those that it extends.
     pub fn parse(source: &Arc<Source>) -> Result<Lab, Mistakes> {
         let mut mistakes = Mistakes::default();
-        let lab = chain(source, 0, &mut mistakes).and_then(|node| read(&node, source, &mut mistakes));
+        let lab = chain(source, &mut vec![], &mut mistakes).and_then(|node| read(&node, source, &mut mistakes));
         mistakes.or(lab)
     }
 
@@ -97,9 +99,9 @@ impl Lab {
 
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
-    #[error("there is no lab `{name}`: {hint}; failed to load the lab")]
+    #[error("there is no lab `{name}`: {hint}")]
     Unknown { name: String, hint: String },
-    #[error("{path}: {source}; failed to read the lab")]
+    #[error("failed to read the lab {path}: {source}")]
     Read { path: String, source: std::io::Error },
     #[error(transparent)]
     Mistakes(#[from] Mistakes),
@@ -107,7 +109,7 @@ pub enum LabError {
 
 fn built_in(name: &str) -> Option<Arc<Source>> {
     let (name, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
-    Some(Source::new(format!("labs/{name}.yaml"), *text))
+    Some(Source::new(format!("labs/{name}.yaml (built in)"), *text))
 }
 
 fn known_labs(typed: &str) -> String {
@@ -119,38 +121,55 @@ fn known_labs(typed: &str) -> String {
 }
 
 fn read_source(path: &Path) -> std::io::Result<Arc<Source>> {
-    Ok(Source::new(path.display().to_string(), std::fs::read_to_string(path)?))
+    Ok(Source::new(path.display().to_string(), text::read(path)?))
 }
 
-/// The tree of a lab laid over the tree of the lab it extends.
-fn chain(source: &Arc<Source>, depth: usize, mistakes: &mut Mistakes) -> Option<Node> {
+/// The tree of a lab laid over the tree of the lab it extends. `below` are the labs that led here.
+fn chain(source: &Arc<Source>, below: &mut Vec<Arc<Source>>, mistakes: &mut Mistakes) -> Option<Node> {
     let node = parse(source, mistakes)?;
     let Some(parent) = node.get("extends") else { return Some(node) };
     let name = reader::text(parent, mistakes)?;
-    if depth >= MAX_CHAIN {
-        mistakes.add(&parent.at, format!("more than {MAX_CHAIN} labs extend one another"));
-        return None;
-    }
-    let beside = Path::new(&source.name).parent().unwrap_or(Path::new("")).join(&name);
-    let parent_source = match built_in(&name) {
-        Some(source) => Ok(source),
-        None => read_source(&beside),
-    };
-    match parent_source {
+    let beside = without_dots(&Path::new(&source.name).parent().unwrap_or(Path::new("")).join(&name));
+    below.push(source.clone());
+    let built_in = built_in(&name);
+    let own = built_in.is_none();
+    match built_in.map_or_else(|| read_source(&beside), Ok) {
         Ok(parent_source) => {
-            let mut base = chain(&parent_source, depth + 1, mistakes)?;
+            if let Some(circle) = circle(below, &parent_source).filter(|_| own) {
+                let hint = "one of them must stand on its own, or extend a lab that does";
+                mistakes.add_with_hint(&parent.at, format!("labs extend one another in a circle: {circle}"), hint);
+                return None;
+            }
+            if below.len() > MAX_CHAIN {
+                mistakes.add(&parent.at, format!("more than {MAX_CHAIN} labs extend one another"));
+                return None;
+            }
+            let mut base = chain(&parent_source, below, mistakes)?;
             // A lab has a name and a description of its own: results of two labs never share a folder.
             if let Value::Map(entries) = &mut base.value {
                 entries.retain(|entry| !["lab", "about"].contains(&entry.key.as_str()));
             }
             Some(overlay(&base, &node))
         }
-        Err(error) => {
-            let message = format!("`{name}` is neither a built-in lab nor a file that can be read ({error})");
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let message = format!("`{name}` is neither a built-in lab nor a file at {}", beside.display());
             mistakes.add_with_hint(&parent.at, message, known_labs(&name));
             None
         }
+        Err(error) => {
+            mistakes.add(&parent.at, format!("failed to read the lab {}: {error}", beside.display()));
+            None
+        }
     }
+}
+
+/// `a.yaml -> b.yaml -> a.yaml`, if `next` is among the labs that led to it. A file is itself however it is called.
+fn circle(below: &[Arc<Source>], next: &Source) -> Option<String> {
+    let place = |source: &Source| std::fs::canonicalize(&source.name).unwrap_or_else(|_| PathBuf::from(&source.name));
+    let first = below.iter().position(|source| place(source) == place(next))?;
+    let name = |source: &Source| without_dots(Path::new(&source.name)).display().to_string();
+    let names: Vec<String> = below[first..].iter().map(|source| name(source)).chain([name(&below[first])]).collect();
+    Some(names.join(" -> "))
 }
 
 fn read(node: &Node, source: &Arc<Source>, mistakes: &mut Mistakes) -> Option<Lab> {

@@ -41,7 +41,7 @@ use std::path::Path;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("{path}: {source}; failed to read the experiment")]
+    #[error("failed to read the experiment {path}: {source}")]
     Read { path: String, source: std::io::Error },
     /// Prints as one report after another, each beginning with `error:`.
     #[error(transparent)]
@@ -51,7 +51,7 @@ pub enum LoadError {
 /// Reads an experiment file.
 pub fn load(path: &Path) -> Result<Experiment, LoadError> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: name.clone(), source })?;
+    let text = crate::text::read(path).map_err(|source| LoadError::Read { path: name.clone(), source })?;
     Ok(Experiment::parse(&Source::new(name, text))?)
 }
 

@@ -10,7 +10,7 @@ use super::mistake::{At, Mistakes};
 use super::reader::{self, Fields};
 use super::yaml::{Node, Value};
 use crate::recipe::Key;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Outside data as a lab names it.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +56,7 @@ impl Root {
             return Some(PathBuf::from(text));
         }
         Some(match &self.0 {
-            Some(root) => root.join(expand(&text)),
+            Some(root) => without_dots(&root.join(expand(&text))),
             None => resolve(node, &text),
         })
     }
@@ -66,7 +66,13 @@ impl Root {
 fn resolve(node: &Node, text: &str) -> PathBuf {
     let source = Path::new(&node.at.source.name);
     let folder = if source.is_file() { source.parent().unwrap_or(Path::new("")) } else { Path::new("") };
-    folder.join(expand(text))
+    without_dots(&folder.join(expand(text)))
+}
+
+/// A path without steps that lead nowhere (`./`).
+pub fn without_dots(path: &Path) -> PathBuf {
+    let short: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+    if short.as_os_str().is_empty() { PathBuf::from(".") } else { short }
 }
 
 /// `~/` is the home folder.

@@ -2,7 +2,7 @@
 
 use super::mistake::{At, Mistakes, nearest, one_of, suggest};
 use super::name::Name;
-use super::yaml::{Entry, Node, Value};
+use super::yaml::{Entry, Node, Value, shorten};
 use crate::recipe::{Steps, Tokens};
 
 /// Reads a map field by field; [`Fields::finish`] reports what nobody asked for.
@@ -204,30 +204,39 @@ pub fn positive(node: &Node, zero: bool, mistakes: &mut Mistakes) -> Option<f64>
     if value > 0.0 || (zero && value == 0.0) {
         return Some(value);
     }
-    mistakes
-        .add(&node.at, format!("expected a number {} 0, found {value}", if zero { "of at least" } else { "above" }));
+    let least = if zero { "of at least" } else { "above" };
+    mistakes.add(&node.at, format!("expected a number {least} 0, found {}", node.describe()));
     None
 }
 
 fn parse_number(typed: &str) -> Option<f64> {
+    plain_number(typed).filter(|value| value.is_finite())
+}
+
+/// Digits that say more than a float can hold are infinite.
+fn plain_number(typed: &str) -> Option<f64> {
     let clean = typed.trim().replace('_', "");
     let plain = clean.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
         && clean.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
-    clean.parse().ok().filter(|value: &f64| plain && value.is_finite())
+    clean.parse().ok().filter(|_| plain)
 }
+
+/// The largest count; a float holds it exactly.
+const MOST: u64 = 1 << 53;
 
 /// A whole number of at least `least`.
 pub fn count(node: &Node, least: u64, mistakes: &mut Mistakes) -> Option<u64> {
-    let typed = scalar(node, "a whole number", mistakes)?;
-    let Ok(value) = typed.replace('_', "").parse::<u64>() else {
-        mistakes.add(&node.at, format!("expected a whole number, found `{typed}`"));
-        return None;
-    };
-    if value < least || value > 1 << 53 {
-        mistakes.add(&node.at, format!("expected a whole number from {least}, found {value}"));
-        return None;
+    let expected = format!("a whole number from {least} on");
+    let typed = scalar(node, &expected, mistakes)?;
+    let digits = typed.replace('_', "");
+    let value = digits.parse().ok().filter(|value| (least..=MOST).contains(value));
+    if value.is_none() {
+        let too_large = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()) && digits.parse() != Ok(0);
+        let too_large = too_large && digits.parse().map_or(true, |value: u64| value > MOST);
+        let expected = if too_large { format!("a whole number from {least} to {MOST}") } else { expected };
+        mistakes.add(&node.at, format!("expected {expected}, found {}", node.describe()));
     }
-    Some(value)
+    value
 }
 
 pub fn size(node: &Node, mistakes: &mut Mistakes) -> Option<usize> {
@@ -276,20 +285,34 @@ pub fn tokens(node: &Node, mistakes: &mut Mistakes) -> Option<Tokens> {
         let looks_right = parse_tokens(typed).is_some();
         return match looks_right {
             true => wrong(format!("`{typed}` has no unit"), format!("write `{typed} tokens`")),
-            false => wrong(format!("`{typed}` is not an amount of tokens"), "write it like `20B tokens`".to_string()),
+            false => wrong(
+                format!("`{}` is not an amount of tokens", shorten(typed)),
+                "write it like `20B tokens`".to_string(),
+            ),
         };
     };
-    match parse_tokens(amount) {
-        Some(Tokens(0)) => wrong("an amount of tokens is at least 1".to_string(), "leave the phase out".to_string()),
-        Some(tokens) => Some(tokens),
-        None => wrong(
-            format!("`{typed}` is not an amount of tokens"),
-            "a number and k, M, B or T, like `20B tokens`".to_string(),
-        ),
+    let like = || "a number and k, M, B or T, like `20B tokens`".to_string();
+    let shown = shorten(typed);
+    match counted(amount) {
+        Some(0.0) => wrong("an amount of tokens is at least 1".to_string(), "leave the phase out".to_string()),
+        Some(value) if value < 0.0 => wrong(format!("an amount of tokens is at least 1, found `{shown}`"), like()),
+        Some(value) if value >= MOST_TOKENS => {
+            let message = format!("`{shown}` is too large: an amount stays below 1000000T tokens");
+            wrong(message, like())
+        }
+        Some(value) => match whole(value) {
+            Some(tokens) => Some(tokens),
+            None => wrong(format!("`{shown}` is not a whole number of tokens"), like()),
+        },
+        None => wrong(format!("`{shown}` is not an amount of tokens"), like()),
     }
 }
 
-fn parse_tokens(amount: &str) -> Option<Tokens> {
+/// Amounts of tokens are smaller: sums of many of them still fit into 64 bits.
+const MOST_TOKENS: f64 = 1e18;
+
+/// A number with its `k`, `M`, `B` or `T`; infinite if it is larger than any.
+fn counted(amount: &str) -> Option<f64> {
     let (digits, zeros) = match amount.chars().last()? {
         'k' => (&amount[..amount.len() - 1], 3),
         'M' => (&amount[..amount.len() - 1], 6),
@@ -297,9 +320,16 @@ fn parse_tokens(amount: &str) -> Option<Tokens> {
         'T' => (&amount[..amount.len() - 1], 12),
         _ => (amount, 0),
     };
-    let value = parse_number(digits)? * 10f64.powi(zeros);
+    Some(plain_number(digits)? * 10f64.powi(zeros))
+}
+
+fn whole(value: f64) -> Option<Tokens> {
     let whole = (value.round() - value).abs() < 1e-6 * value.max(1.0);
-    (whole && (0.0..1e18).contains(&value)).then(|| Tokens(value.round() as u64))
+    (whole && (0.0..MOST_TOKENS).contains(&value)).then(|| Tokens(value.round() as u64))
+}
+
+fn parse_tokens(amount: &str) -> Option<Tokens> {
+    whole(counted(amount)?)
 }
 
 #[cfg(test)]

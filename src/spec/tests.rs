@@ -106,10 +106,7 @@ fn only_some_levels_can_be_kept() {
 #[test]
 fn an_unknown_lab_is_told_from_a_file_that_is_not_there() {
     let unknown = Lab::load("smok").unwrap_err().to_string();
-    assert_eq!(
-        unknown,
-        "there is no lab `smok`: did you mean `smoke`? (or give a path to a file); failed to load the lab"
-    );
+    assert_eq!(unknown, "there is no lab `smok`: did you mean `smoke`? (or give a path to a file)");
     assert!(Lab::load("./nowhere.yaml").unwrap_err().to_string().contains("failed to read the lab"));
 }
 
@@ -120,6 +117,32 @@ fn a_lab_lies_over_the_one_it_extends() {
     assert_eq!((lab.name.as_str(), lab.rl.group_size, lab.rl.prompts_per_step), ("mine", 4, 16));
     let wrong = Lab::parse(&Source::new("mine.yaml", "extends: proxi\n")).unwrap_err().to_string();
     assert!(wrong.contains("did you mean `proxy`?"), "{wrong}");
+}
+
+#[test]
+fn labs_that_extend_one_another_in_a_circle_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    std::fs::create_dir(dir.path().join("sub")).unwrap();
+    write("own.yaml", "extends: ./sub/a.yaml\n");
+    write("sub/a.yaml", "extends: b.yaml\n");
+    write("sub/b.yaml", "extends: ../sub/./a.yaml\n");
+    write("self.yaml", "extends: self.yaml\n");
+    write("dir.yaml", "extends: ./sub\n");
+    let told = |name: &str| {
+        let error = Lab::load(&format!("{}/./{name}", dir.path().display())).unwrap_err().to_string();
+        error.replace(&dir.path().display().to_string(), "HERE")
+    };
+    insta::assert_snapshot!(told("own.yaml"), @r#"
+    error: labs extend one another in a circle: HERE/sub/a.yaml -> HERE/sub/b.yaml -> HERE/sub/a.yaml
+      --> HERE/sub/b.yaml:1:10
+      |
+    1 | extends: ../sub/./a.yaml
+      |          ^^^^^^^^^^^^^^^
+    hint: one of them must stand on its own, or extend a lab that does
+    "#);
+    assert!(told("self.yaml").contains("in a circle: HERE/self.yaml -> HERE/self.yaml\n"));
+    assert!(told("dir.yaml").contains("failed to read the lab HERE/sub: Is a directory"));
 }
 
 fn lab_report(text: &str) -> String {

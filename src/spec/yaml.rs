@@ -8,7 +8,7 @@
 
 use super::mistake::{At, Mistakes, Source};
 use super::name::Name;
-use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput};
+use serde_yaml::granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, Span, StrInput};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -96,7 +96,8 @@ impl Node {
     }
 }
 
-fn shorten(text: &str) -> String {
+/// Text as messages quote it: one line, not too long.
+pub fn shorten(text: &str) -> String {
     let line = text.lines().next().unwrap_or("");
     if line.chars().count() <= 60 && line.len() == text.len() {
         return line.to_string();
@@ -146,7 +147,11 @@ impl<'s> Composer<'s, '_> {
                 Event::StreamEnd => {
                     return match root {
                         Some(node) => Ok(node),
-                        None => self.stop(&span, "the file is empty"),
+                        None => {
+                            let hint = "`ablate schema` says what an experiment holds, `ablate schema lab` what a lab";
+                            self.mistakes.add_with_hint(&self.at(&span), "the file is empty", hint);
+                            Err(Stop)
+                        }
                     };
                 }
                 event => root = Some(self.node(event, span, 0)?),
@@ -164,7 +169,11 @@ impl<'s> Composer<'s, '_> {
                     column: error.marker().col() as u32 + 1,
                     width: 1,
                 };
-                self.mistakes.add(&at, format!("this is not YAML: {}", error.info()));
+                let message = format!("this is not YAML: {}", error.info());
+                match way_out(error.kind()) {
+                    Some(hint) => self.mistakes.add_with_hint(&at, message, hint),
+                    None => self.mistakes.add(&at, message),
+                }
                 Err(Stop)
             }
             None => {
@@ -282,6 +291,26 @@ impl<'s> Composer<'s, '_> {
         }
         Ok(entries)
     }
+}
+
+/// What to do about a complaint of the parser; none where it says so itself.
+fn way_out(complaint: &ErrorKind) -> Option<&'static str> {
+    use ErrorKind::*;
+    Some(match complaint {
+        TabNotAllowed | TabInBlockIndentation | TabInIndentation | TabAtBlockScalarStart => "indent with spaces",
+        SimpleKeyExpected | MappingValueNotAllowed | InvalidSimpleKey => {
+            "is a `:` missing here or in the line above? `key: value` has a space behind the colon"
+        }
+        UnknownAnchor => "`*name` repeats what stands behind `&name` further up; text that begins so takes quotes",
+        MismatchedFlowCollectionEnd { .. }
+        | UnclosedFlowCollection { .. }
+        | ExpectedFlowMappingSeparator
+        | ExpectedFlowSequenceSeparator
+        | UnexpectedEofFlowMapping
+        | UnexpectedEofFlowSequence => "close `{` with `}` and `[` with `]`; a comma stands between two entries",
+        UnclosedQuotedScalar => "a text that begins with a quote ends with one",
+        _ => return None,
+    })
 }
 
 /// Keys whose value is one thing and is replaced whole: half of a mixture or of a schedule means nothing.

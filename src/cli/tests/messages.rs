@@ -110,7 +110,19 @@ fn every_mistake_at_the_command_line() {
     talk.say("run bytes.yaml --lab ./tiny.yaml --threads 1 --max-memory 1e-6");
     talk.say("run bytes.yaml --lab ./tiny.yaml --threads 1 --jobs 2 --max-memory 4e-3");
     talk.say("run bytes.yaml --lab ./tiny.yaml --results bytes.yaml");
+    #[cfg(unix)]
+    for (name, to) in [("dangling", "mounts/big"), ("round", "round")] {
+        std::os::unix::fs::symlink(to, talk.place.path().join(name)).unwrap();
+    }
+    talk.write("taken/bytes", "a file");
+    for folder in ["dangling", "round", "taken"] {
+        talk.say(&format!("run bytes.yaml --lab ./tiny.yaml --results {folder}"));
+    }
+    for verb in ["status", "verify", "gc", "doctor", "report bytes.yaml"] {
+        talk.say(&format!("{verb} --results bytes.yaml"));
+    }
     talk.say("run .");
+    talk.say("run bytes.yaml --lab .");
     fs::write(talk.place.path().join("latin.yaml"), b"question: Who was K\xf6nig?").unwrap();
     talk.say("plan latin.yaml --lab ./tiny.yaml");
     talk.say("verify --recompute many");
@@ -225,6 +237,8 @@ fn every_mistake_at_the_command_line() {
     talk.say("eval --model nowhere --benchmark sums.jsonl --suite generic --temperature -1");
     talk.say("eval --model nowhere --benchmark pairs.jsonl --suite generic");
     talk.say("compare pairs.jsonl sums.jsonl");
+    talk.write("A/summary.json", "{}");
+    talk.say("compare A A");
     talk.say("eval --model model --benchmark nowhere.jsonl --suite generic");
     talk.write("empty.jsonl", "\n");
     talk.say("eval --model model --benchmark empty.jsonl --suite generic");

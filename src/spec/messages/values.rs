@@ -28,6 +28,67 @@ fn an_amount_that_is_none() {
 }
 
 #[test]
+fn an_amount_has_a_largest_and_a_least() {
+    assert_snapshot!(mistakes("20B tokens", "2000000T tokens"), @r#"
+    error: `2000000T tokens` is too large: an amount stays below 1000000T tokens
+      --> exp.yaml:7:15
+      |
+    7 |       budget: 2000000T tokens
+      |               ^^^^^^^^^^^^^^^
+    hint: a number and k, M, B or T, like `20B tokens`
+    "#);
+    assert_snapshot!(mistakes("20B tokens", "1e999 tokens"), @r#"
+    error: `1e999 tokens` is too large: an amount stays below 1000000T tokens
+      --> exp.yaml:7:15
+      |
+    7 |       budget: 1e999 tokens
+      |               ^^^^^^^^^^^^
+    hint: a number and k, M, B or T, like `20B tokens`
+    "#);
+    assert_snapshot!(mistakes("20B tokens", "-20B tokens"), @r#"
+    error: an amount of tokens is at least 1, found `-20B tokens`
+      --> exp.yaml:7:15
+      |
+    7 |       budget: -20B tokens
+      |               ^^^^^^^^^^^
+    hint: a number and k, M, B or T, like `20B tokens`
+    "#);
+    assert_snapshot!(mistakes("20B tokens", "1.5 tokens"), @r#"
+    error: `1.5 tokens` is not a whole number of tokens
+      --> exp.yaml:7:15
+      |
+    7 |       budget: 1.5 tokens
+      |               ^^^^^^^^^^
+    hint: a number and k, M, B or T, like `20B tokens`
+    "#);
+}
+
+#[test]
+fn a_count_says_from_where_it_counts() {
+    assert_snapshot!(mistakes("max_response: 4096 tokens", "max_response: 4096 tokens, steps: -200"), @r#"
+    error: expected a whole number from 1 on, found `-200`
+      --> exp.yaml:9:78
+      |
+    9 |   rl: { prompts: math8k, template: simple, max_response: 4096 tokens, steps: -200 }
+      |                                                                              ^^^^
+    "#);
+    assert_snapshot!(mistakes("claims:", "seeds: -1\nclaims:"), @r#"
+    error: expected a whole number from 1 on, found `-1`
+       --> exp.yaml:18:8
+       |
+    18 | seeds: -1
+       |        ^^
+    "#);
+    assert_snapshot!(mistakes("claims:", "seeds: [99999999999999999999]\nclaims:"), @r#"
+    error: expected a whole number from 0 to 9007199254740992, found `99999999999999999999`
+       --> exp.yaml:18:9
+       |
+    18 | seeds: [99999999999999999999]
+       |         ^^^^^^^^^^^^^^^^^^^^
+    "#);
+}
+
+#[test]
 fn a_mixture_names_its_level_its_sum_and_the_share_that_is_off() {
     assert_snapshot!(mistakes("web: 90%, openr1: 10%", "web: 85%, openr1: 10%"), @r#"
     error: mixture of level `long` sums to 0.95, not 1
@@ -94,7 +155,7 @@ fn nan_is_no_share() {
 #[test]
 fn effects_are_above_zero() {
     assert_snapshot!(mistakes("smallest_effect: 0.05", "smallest_effect: -1"), @r#"
-    error: expected a number above 0, found -1
+    error: expected a number above 0, found `-1`
        --> exp.yaml:25:22
        |
     25 |     smallest_effect: -1

@@ -45,6 +45,7 @@ fn tabs_do_not_indent() {
       |
     3 |  family: llama
       |  ^
+    hint: indent with spaces
     "#);
 }
 
@@ -79,6 +80,7 @@ fn an_alias_needs_its_anchor() {
       |
     8 |       schedule: *nope
       |                 ^
+    hint: `*name` repeats what stands behind `&name` further up; text that begins so takes quotes
     "#);
 }
 
@@ -87,6 +89,39 @@ fn an_empty_file_says_so() {
     assert_snapshot!(report(""), @r#"
     error: the file is empty
       --> exp.yaml:1:1
+    hint: `ablate schema` says what an experiment holds, `ablate schema lab` what a lab
+    "#);
+}
+
+#[test]
+fn a_colon_stands_behind_every_key() {
+    assert_snapshot!(mistakes("question: Why?", "question Why?"), @r#"
+    error: this is not YAML: mapping values are not allowed in this context
+      --> exp.yaml:2:5
+      |
+    2 | base:
+      |     ^
+    hint: is a `:` missing here or in the line above? `key: value` has a space behind the colon
+    "#);
+    assert_snapshot!(mistakes("base:", "base"), @r#"
+    error: this is not YAML: simple key expected ':'
+      --> exp.yaml:2:1
+      |
+    2 | base
+      | ^
+    hint: is a `:` missing here or in the line above? `key: value` has a space behind the colon
+    "#);
+}
+
+#[test]
+fn what_is_opened_is_closed() {
+    assert_snapshot!(mistakes("qa: 10% }", "qa: 10% ]"), @r#"
+    error: this is not YAML: mismatched bracket '{' closed by ']'
+      --> exp.yaml:6:16
+      |
+    6 |       mixture: { web: 90%, qa: 10% ]
+      |                ^
+    hint: close `{` with `}` and `[` with `]`; a comma stands between two entries
     "#);
 }
 
