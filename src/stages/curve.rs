@@ -14,8 +14,8 @@ pub struct Curve {
 impl Curve {
     /// The rows that an interrupted run had saved.
     pub fn read(path: &Path) -> Result<Curve, StageError> {
-        let mut reader = csv::Reader::from_path(path)?;
-        let rows = reader.deserialize().collect::<Result<_, _>>()?;
+        let bytes = disk::read(path)?;
+        let rows = csv::Reader::from_reader(&bytes[..]).deserialize().collect::<Result<_, _>>()?;
         Ok(Curve { rows })
     }
 
@@ -27,14 +27,14 @@ impl Curve {
     }
 
     pub fn write_csv(&self, path: &Path) -> Result<(), StageError> {
-        let mut writer = csv::Writer::from_path(path)?;
+        let mut writer = csv::Writer::from_writer(vec![]);
         writer.write_record(["benchmark", "metric", "step", "value"])?;
         for (benchmark, metric, step, value) in &self.rows {
             let record = [benchmark.as_str(), metric.as_str(), &step.to_string(), &value.to_string()];
             writer.write_record(record)?;
         }
-        writer.flush()?;
-        Ok(())
+        let bytes = writer.into_inner().map_err(|error| error.into_error())?;
+        Ok(disk::write_note(path, &bytes)?)
     }
 
     /// Writes both files of an artifact. A metric's final value is that of its last point; `metric/benchmark` names it.
