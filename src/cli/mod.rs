@@ -21,9 +21,9 @@ mod failure;
 mod folder;
 mod import;
 #[cfg(feature = "engine")]
-mod logits;
 mod interrupt;
 #[cfg(feature = "engine")]
+mod logits;
 mod memory;
 mod methods;
 #[cfg(feature = "engine")]

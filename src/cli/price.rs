@@ -42,7 +42,7 @@ pub fn lines(
     let here = worst(&|node| of(node).and_then(|(recipe, shape)| memory::here(recipe, shape, threads)));
     if let Some((node, held)) = here {
         let fits = match installed() {
-            Some(room) if held.total() > room as f64 => format!("; this machine has {}: it will not fit", bytes(room)),
+            Some(room) if held.total() > room as f64 => format!("; {} may be used here: it will not fit", bytes(room)),
             _ => String::new(),
         };
         lines.push(format!("memory here, at most in {}: {}{fits}", prepared.name(node).name, parts(&held)));

@@ -80,6 +80,11 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
                 setup.jobs = fit;
                 setup.threads = args.threads.unwrap_or((cores / fit).max(1));
             }
+            Err(
+                error @ PrepareError::TooExpensive(TooExpensive::Memory { .. } | TooExpensive::MemoryTogether { .. }),
+            ) if args.max_memory.is_none() && memory::short_of_addresses() => {
+                return Err(Failure::usage(error).hint("it is `ulimit -v` that leaves so little: raise it"));
+            }
             other => break other.map_err(Failure::usage)?,
         }
     };
@@ -112,7 +117,7 @@ fn conclude(args: &RunArgs, session: &Session, summary: &Summary, stop: &Stop) -
     summary.notes.iter().for_each(|note| tell!("note: {note}"));
     tell!("results: {}", session.results.display());
     // Whoever allowed more memory than there is means it for the next run too.
-    let memory = args.max_memory.map_or(String::new(), |gigabytes| format!(" --max-memory {gigabytes}"));
+    let memory = args.max_memory.map_or(String::new(), |gigabytes| format!(" --max-memory {gigabytes:?}"));
     let all = again(&args.selection, None) + &memory;
     let failed = failures(session, summary, &all, |levels| again(&args.selection, Some(levels)) + &memory);
     if let Some(message) = &summary.not_written {
@@ -124,8 +129,8 @@ fn conclude(args: &RunArgs, session: &Session, summary: &Summary, stop: &Stop) -
     if summary.interrupted {
         let why = match args.max_hours.or(session.lab.max_hours) {
             Some(_) if !stop.out_of_time() => String::new(),
-            Some(hours) if args.max_hours.is_some() => format!(" after the {hours} h of --max-hours"),
-            Some(hours) => format!(" after the {hours} h that the lab allows a run (--max-hours sets another limit)"),
+            Some(hours) if args.max_hours.is_some() => format!(" after the {hours:?} h of --max-hours"),
+            Some(hours) => format!(" after the {hours:?} h that the lab allows a run (--max-hours sets another limit)"),
             None => String::new(),
         };
         return Err(Failure::interrupted(format!("stopped{why}; to go on: {all}")));

@@ -233,7 +233,7 @@ pub struct Item {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TooExpensive {
     #[error(
-        "failed to start: the {stages} stages to run take about {hours:.1} h, more than the allowed {allowed} h; the longest are {longest} \
+        "failed to start: the {stages} stages to run take about {hours:.1} h, more than the allowed {allowed:?} h; the longest are {longest} \
          (thin the experiment with --only or --seeds, or raise --budget)"
     )]
     Hours { stages: usize, hours: f64, allowed: f64, longest: String },
