@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -331,13 +331,13 @@ fn folders(dir: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-fn read(path: &PathBuf) -> Result<Option<Value>, Error> {
+fn read(path: &Path) -> Result<Option<Value>, Error> {
     match crate::text::read(path) {
         Ok(text) => serde_json::from_str(&text)
             .map(Some)
-            .map_err(|error| Error::Summary { path: path.clone(), message: error.to_string() }),
+            .map_err(|error| Error::Summary { path: path.into(), message: error.to_string() }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Io { path: path.clone(), source }),
+        Err(source) => Err(Error::Io { path: path.into(), source }),
     }
 }
 
