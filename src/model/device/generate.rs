@@ -9,7 +9,7 @@
 //! copy of its prompt's keys. Which rows compute together is a matter of rounding, so the same device gives the same tokens
 //! for the same prompts, but a greedy tie may fall otherwise than on the host.
 
-use super::forward::{Angles, HIDDEN, finish, linear, project, softmax};
+use super::forward::{Angles, HIDDEN, finish, linear, norm, project, scaled};
 use super::weights::DeviceWeights;
 use super::{OnDevice, Told, Work, micro_batches};
 use crate::fault;
@@ -17,6 +17,7 @@ use crate::model::Decoder;
 use crate::model::generate::{Completion, Job, Prompt, Sampling, StopReason, Watch, draw, jobs};
 use crate::recipe::Rng;
 use candle_core::{DType, Result, Tensor};
+use candle_nn::ops::softmax_last_dim;
 
 /// Room for new tokens that a cache starts with; it doubles as it fills.
 const ROOM: usize = 128;
@@ -195,19 +196,19 @@ impl Sampler<'_> {
         let ids = Tensor::new(rows.iter().map(newest).collect::<Vec<u32>>(), device)?;
         let mask = cache.mask.narrow(1, 0, seen)?.reshape((n, 1, 1, seen))?;
         let mut x = weights.embed.index_select(&ids, 0)?;
-        for (index, layer) in weights.plain.iter().enumerate() {
+        for (index, layer) in weights.layers.iter().enumerate() {
             let [q, k, v] = project(shape, layer, &x, &angles)?;
             for (all, newest) in [(&cache.keys[index], k), (&cache.values[index], v)] {
                 all.slice_set(&newest.to_dtype(dtype)?.unsqueeze(2)?.contiguous()?, 2, seen - 1)?;
             }
             let (keys, values) = (cache.keys[index].narrow(2, 0, seen)?, cache.values[index].narrow(2, 0, seen)?);
-            let q = q.reshape((n, heads, group, dim))?.to_dtype(dtype)?;
-            let scores = (q.matmul(&keys.t()?)?.to_dtype(DType::F32)? * (1.0 / (dim as f64).sqrt()))?;
-            let shares = softmax(&scores.broadcast_add(&mask)?)?.to_dtype(dtype)?;
+            let q = scaled(&q)?.reshape((n, heads, group, dim))?.to_dtype(dtype)?;
+            let scores = q.matmul(&keys.t()?)?.to_dtype(DType::F32)?;
+            let shares = softmax_last_dim(&scores.broadcast_add(&mask)?)?.to_dtype(dtype)?;
             let attended = shares.matmul(&values)?.to_dtype(DType::F32)?.reshape((n, shape.q_width()))?;
             x = finish(shape, layer, &x, &attended)?;
         }
-        let hidden = super::forward::norm(&x, &weights.norm.value.detach(), shape)?;
+        let hidden = norm(&x, &weights.norm.value, shape)?;
         linear(&hidden, &weights.head)?.flatten_all()?.to_vec1()
     }
 

@@ -9,14 +9,14 @@
 //! of sums, by shape. So artifacts made here have keys of their own ([`crate::recipe::Backend`]), and a sampled token's
 //! log-probability is the trainer's within rounding only.
 //!
-//! Gradients are candle's autograd over one layer at a time, so that no more than one layer's activations are ever there
-//! (`gradient`). Only operations that have a gradient are used: candle's fused norm, rotation and softmax cut it silently.
-//! Kernels of our own (flash attention, fused norms) were left out: none could be tried without a GPU at hand.
+//! Both passes are written out in candle's operations (`forward`, `backward`), a layer at a time, so that no more than one
+//! layer's activations are ever there. Kernels of our own (flash attention) were left out: a GPU was at hand for minutes only.
 //!
 //! A device may fail in the middle of its work, out of memory say; whoever asked is told what it was at and what helps
 //! ([`DeviceError`]). Nothing is tried again in smaller parts by itself: how a batch is cut is a matter of rounding, and when
 //! memory runs out depends on who else is there, so the same command would now and then give other last bits.
 
+mod backward;
 mod error;
 mod forward;
 mod generate;
