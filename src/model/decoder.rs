@@ -287,7 +287,7 @@ impl Decoder {
         self.weights.backward.take();
     }
 
-    pub(super) fn on_device(&self) -> Option<&OnDevice> {
+    pub(crate) fn on_device(&self) -> Option<&OnDevice> {
         self.device.as_ref()
     }
 

@@ -103,7 +103,7 @@ pub fn generate_watched(
     watch: &Watch,
 ) -> Result<Vec<Vec<Completion>>, DeviceError> {
     if let Some(on) = decoder.on_device() {
-        return device::Sampler { decoder, on, sampling, draw, threads, watch }.run(prompts, live);
+        return device::Sampler { decoder, on, sampling, draw, watch }.run(prompts, live);
     }
     let samples = prompts.iter().map(|prompt| prompt.samples).sum::<usize>().min(live);
     let share = samples.div_ceil(threads.max(1)).clamp(1, TOGETHER);

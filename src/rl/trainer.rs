@@ -20,7 +20,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Tokens of one forward and backward pass. Sums over a mini-batch run in this cut, so it is a constant and no setting.
+/// Tokens of one forward and backward pass of the host's engine. Sums over a mini-batch run in this cut, so it is a constant
+/// and no setting. A device is given all, cuts it itself, and sends its gradient once.
 const MICRO_BATCH_TOKENS: usize = 8192;
 
 /// Why a step was not made.
@@ -133,7 +134,8 @@ impl RlTrainer {
         let grads = &mut self.gradients;
         grads.flat_mut().fill(0.0);
         let step = self.step;
-        let sums = gradient(&self.recipe, &self.policy, groups, step, MICRO_BATCH_TOKENS, threads, grads)
+        let tokens = if self.policy.on_device().is_some() { usize::MAX } else { MICRO_BATCH_TOKENS };
+        let sums = gradient(&self.recipe, &self.policy, groups, step, tokens, threads, grads)
             .map_err(|source| RlError::Device { step, source })?;
         if sums.tokens == 0 {
             return Ok(None);

@@ -2,19 +2,20 @@
 //!
 //! A wave of sequences starts together: prompts are run once for all their samples, packed without padding, and every
 //! sequence then grows by a token a step, so that new keys go to the same place in each row of the cache. Rows of sequences
-//! that ended are dropped once they are half of the wave. Logits come to the host, where the addressed generators draw, in
-//! the code that the host's engine uses.
+//! that ended are dropped once they are half of the wave. The addressed generators are the host's, and logits stay where they
+//! are (`draw`).
 //!
 //! Simpler than continuous batching with paged caches, and slower: a wave waits for its longest sequence, and each row holds a
 //! copy of its prompt's keys. Which rows compute together is a matter of rounding, so the same device gives the same tokens
 //! for the same prompts, but a greedy tie may fall otherwise than on the host.
 
+use super::draw::Draws;
 use super::forward::{Angles, HIDDEN, finish, linear, norm, project, scaled};
 use super::weights::DeviceWeights;
 use super::{OnDevice, Told, Work, micro_batches};
 use crate::fault;
 use crate::model::Decoder;
-use crate::model::generate::{Completion, Job, Prompt, Sampling, StopReason, Watch, draw, jobs};
+use crate::model::generate::{Completion, Job, Prompt, Sampling, StopReason, Watch, jobs};
 use crate::recipe::Rng;
 use candle_core::{DType, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
@@ -28,8 +29,6 @@ pub struct Sampler<'a> {
     pub on: &'a OnDevice,
     pub sampling: &'a Sampling,
     pub draw: &'a (dyn Fn(usize, usize) -> Rng + Sync),
-    /// Threads that draw.
-    pub threads: usize,
     pub watch: &'a Watch<'a>,
 }
 
@@ -113,10 +112,8 @@ impl Sampler<'_> {
         } else {
             let ids: Vec<&[u32]> = jobs.iter().map(|job| &prompts[job.prompt].ids[..]).collect();
             let (mut cache, logits) = self.prefill(weights, &ids, &rows)?;
-            let vocab = self.decoder.shape().vocab;
-            let of_row = |row: &Row| &logits[row.job * vocab..(row.job + 1) * vocab];
-            let first: Vec<&[f32]> = rows.iter().map(of_row).collect();
-            self.draw_all(&mut rows, &first);
+            let draws = Draws::new(self.sampling, self.decoder.shape().vocab, &self.on.device)?;
+            self.draw_all(&mut rows, &draws, &logits)?;
             let mut new = 0;
             loop {
                 self.retire(&mut rows, &mut cache, &mut done, jobs)?;
@@ -125,15 +122,15 @@ impl Sampler<'_> {
                 }
                 fault::point("mid-rollout");
                 let logits = self.step(weights, &rows, &mut cache, new)?;
-                self.draw_all(&mut rows, &logits.chunks_exact(vocab).collect::<Vec<_>>());
+                self.draw_all(&mut rows, &draws, &logits)?;
                 new += 1;
             }
         }
         Ok(done.into_iter().map(in_order).collect())
     }
 
-    /// Runs the prompts; the rows' cache, and the logits that follow each prompt, `[jobs, vocab]`.
-    fn prefill(&self, weights: &DeviceWeights, prompts: &[&[u32]], rows: &[Row]) -> Result<(Cache, Vec<f32>)> {
+    /// Runs the prompts; the rows' cache, and the logits that follow, `[rows, vocab]`.
+    fn prefill(&self, weights: &DeviceWeights, prompts: &[&[u32]], rows: &[Row]) -> Result<(Cache, Tensor)> {
         let (shape, host, device) = (self.decoder.shape(), self.decoder.weights(), &self.on.device);
         let ids = prompts.concat();
         let mut starts = vec![0];
@@ -141,7 +138,7 @@ impl Sampler<'_> {
             *end += prompt.len();
             Some(*end)
         }));
-        let mut logits = Vec::with_capacity(prompts.len() * shape.vocab);
+        let mut logits = vec![];
         // Of each layer, of each part.
         let mut keys: Vec<Vec<Tensor>> = vec![vec![]; shape.layers];
         let mut values = keys.clone();
@@ -157,7 +154,7 @@ impl Sampler<'_> {
             })?;
             let last: Vec<u32> = local[1..].iter().map(|end| *end as u32 - 1).collect();
             let hidden = pass.hidden(&x.index_select(&Tensor::new(last, device)?, 0)?)?;
-            logits.extend(linear(&hidden, &weights.head)?.flatten_all()?.to_vec1::<f32>()?);
+            logits.push(linear(&hidden, &weights.head)?);
         }
         // Every row has its own copy of its prompt, padded with whatever follows.
         let prompt = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
@@ -179,11 +176,12 @@ impl Sampler<'_> {
             prompt,
             room,
         };
-        Ok((cache, logits))
+        let of_rows = Tensor::new(rows.iter().map(|row| row.job as u32).collect::<Vec<_>>(), device)?;
+        Ok((cache, Tensor::cat(&logits, 0)?.index_select(&of_rows, 0)?))
     }
 
     /// Runs the newest token of every row, the `new`-th of the cache's; logits `[rows, vocab]`.
-    fn step(&self, weights: &DeviceWeights, rows: &[Row], cache: &mut Cache, new: usize) -> Result<Vec<f32>> {
+    fn step(&self, weights: &DeviceWeights, rows: &[Row], cache: &mut Cache, new: usize) -> Result<Tensor> {
         let (shape, device) = (self.decoder.shape(), &self.on.device);
         if new == cache.room {
             cache.grow(self.sampling.max_new)?;
@@ -209,26 +207,22 @@ impl Sampler<'_> {
             x = finish(shape, layer, &x, &attended)?;
         }
         let hidden = norm(&x, &weights.norm.value, shape)?;
-        linear(&hidden, &weights.head)?.flatten_all()?.to_vec1()
+        linear(&hidden, &weights.head)
     }
 
     /// Draws a token for every row that has not ended.
-    fn draw_all(&self, rows: &mut [Row], logits: &[&[f32]]) {
-        let share = rows.len().div_ceil(self.threads.max(1)).max(1);
-        let some = |rows: &mut [Row], logits: &[&[f32]]| {
-            let mut weights = Vec::new();
-            for (row, logits) in rows.iter_mut().zip(logits).filter(|(row, _)| !row.ended) {
-                draw(&mut row.rng, &mut row.completion, logits, self.sampling, &mut weights);
+    fn draw_all(&self, rows: &mut [Row], draws: &Draws, logits: &Tensor) -> Result<()> {
+        let uniforms: Vec<f32> = rows.iter_mut().map(|row| if row.ended { 0.0 } else { row.rng.f32() }).collect();
+        for (row, drawn) in rows.iter_mut().zip(draws.tokens(logits, &uniforms)?).filter(|(row, _)| !row.ended) {
+            let completion = &mut row.completion;
+            completion.tokens.push(drawn.token);
+            completion.logprobs.push(drawn.logprob);
+            completion.entropy.push(drawn.entropy);
+            if drawn.token == self.sampling.eos {
+                completion.stop = StopReason::Eos;
             }
-        };
-        std::thread::scope(|scope| {
-            let (mine, others) = rows.split_at_mut(share.min(rows.len()));
-            let (my_logits, other_logits) = logits.split_at(mine.len());
-            for (rows, logits) in others.chunks_mut(share).zip(other_logits.chunks(share)) {
-                scope.spawn(|| some(rows, logits));
-            }
-            some(mine, my_logits);
-        });
+        }
+        Ok(())
     }
 
     /// Marks rows that have ended, tells of jobs that are done, and drops ended rows once they are half.

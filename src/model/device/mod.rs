@@ -1,9 +1,9 @@
 //! The decoder on another device: a GPU, through candle.
 //!
 //! Three things move there: the gradient of a batch, log-probabilities (and logits), and sampling with a key-value cache.
-//! Master weights, moments, clipping, the update, schedules, checkpoints and every draw of a token stay on the host, in f32,
-//! as in ZeRO-Offload (Ren et al. 2021): they are a small share of a step of real size, and one implementation of them serves
-//! every backend. Weights go up once after each update, gradients come down once a batch, logits of live rows once a token.
+//! Master weights, moments, clipping, the update, schedules, checkpoints and the random numbers of draws stay on the host, in
+//! f32, as in ZeRO-Offload (Ren et al. 2021): they are a small share of a step of real size, and one implementation of them
+//! serves every backend. Weights go up once after each update, gradients come down once a batch.
 //!
 //! What the host's engine promises to the bit is promised here within rounding: libraries of the device choose their own order
 //! of sums, by shape. So artifacts made here have keys of their own ([`crate::recipe::Backend`]), and a sampled token's
@@ -17,6 +17,7 @@
 //! memory runs out depends on who else is there, so the same command would now and then give other last bits.
 
 mod backward;
+mod draw;
 mod error;
 mod forward;
 mod generate;
