@@ -76,7 +76,7 @@ pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
     );
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let shapes = prepared.graph.shapes(&session.setup().known.checkpoints);
-    for line in price::lines(&prepared, &shapes, session.lab.device.as_ref(), threads) {
+    for line in price::lines(&prepared, &shapes, session.lab.device.as_ref(), args.selection.device, threads) {
         println!("{line}");
     }
     Ok(())

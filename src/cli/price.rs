@@ -1,10 +1,11 @@
 //! What a plan costs on the lab's accelerator, what it holds in memory, and what will not fit, in plain words.
 
+use super::args;
 use super::memory::installed;
 use crate::exec::Prepared;
 use crate::plan::cost::bytes;
 use crate::plan::memory::{self, Memory};
-use crate::recipe::ModelShape;
+use crate::recipe::{Backend, ModelShape};
 use crate::spec::settings::Device;
 
 /// Lines for people; none for labs without a device whose models are small.
@@ -12,6 +13,7 @@ pub fn lines(
     prepared: &Prepared,
     shapes: &[Option<ModelShape>],
     device: Option<&Device>,
+    attached: args::Device,
     threads: usize,
 ) -> Vec<String> {
     let mut lines = Vec::new();
@@ -39,13 +41,19 @@ pub fn lines(
         all.max_by(|a, b| a.1.total().total_cmp(&b.1.total()))
     };
     let of = |node: usize| shapes[node].as_ref().map(|shape| (&*prepared.graph.nodes[node].recipe, shape));
-    let here = worst(&|node| of(node).and_then(|(recipe, shape)| memory::here(recipe, shape, threads)));
+    let backend = attached.backend;
+    let here = worst(&|node| of(node).and_then(|(recipe, shape)| memory::host(recipe, shape, threads, backend)));
     if let Some((node, held)) = here {
         let fits = match installed() {
             Some(room) if held.total() > room as f64 => format!("; {} may be used here: it will not fit", bytes(room)),
             _ => String::new(),
         };
         lines.push(format!("memory here, at most in {}: {}{fits}", prepared.name(node).name, parts(&held)));
+    }
+    if backend != Backend::Cpu
+        && let Some((node, held)) = worst(&|node| of(node).and_then(|(recipe, shape)| memory::attached(recipe, shape)))
+    {
+        lines.push(format!("memory on {attached}, at most in {}: {}", prepared.name(node).name, parts(&held)));
     }
     if let Some(device) = device {
         let there = worst(&|node| {

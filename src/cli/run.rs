@@ -62,9 +62,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         None => Stop::default(),
     };
     on_interrupt(stop.clone());
-    // What a stage holds on a GPU is not estimated.
-    let installed = if device.backend == Backend::Cpu { memory::installed() } else { None };
-    let max_memory = args.max_memory.map(|gigabytes| (gigabytes * 1e9) as u64).or(installed);
+    let max_memory = args.max_memory.map(|gigabytes| (gigabytes * 1e9) as u64).or_else(memory::installed);
     let caps = Caps { max_hours: args.budget, max_disk: None, max_memory };
     let progress = Progress::new(args.progress);
     let summary = loop {

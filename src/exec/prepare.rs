@@ -127,14 +127,15 @@ impl Prepared {
         }
     }
 
-    /// The missing stages with their prices, for [`cost::Caps::check`]. Memory is that of the CPU engine.
+    /// The missing stages with their prices, for [`cost::Caps::check`]. Memory is the host's.
     pub fn price(&self, setup: &Setup) -> Vec<Item> {
         let shapes = self.graph.shapes(&setup.known.checkpoints);
         let item = |node: usize| {
             let name = self.name(node);
             let what = format!("{} of {} seed {}", name.name, name.arm, name.seed);
             let (cost, recipe) = (&self.costs[node], &*self.graph.nodes[node].recipe);
-            let memory = shapes[node].as_ref().and_then(|shape| memory::here(recipe, shape, setup.threads));
+            let memory =
+                shapes[node].as_ref().and_then(|shape| memory::host(recipe, shape, setup.threads, setup.backend));
             Item {
                 what,
                 stage: name.name,

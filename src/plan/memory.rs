@@ -1,15 +1,16 @@
-//! What a stage holds in memory: on this engine, and on an accelerator with the usual arrangement.
+//! What a stage holds in memory: on this engine, with a GPU attached to it, and on accelerators with the usual arrangement.
 //!
 //! Sums over what exists at the worst moment, not measurements of an allocator. Measured on SmolLM2-135M
 //! (docs/worked-example-smollm2.md): 5.4 GB in reinforcement learning, where this says 5.6; 4.4 GB in training, where it says
 //! 4.5. The larger RL run there, on two threads, held 9.0 GB where this says 7.8.
 //!
-//! The accelerator's is that of a usual trainer, not of `model::device`, which leaves masters and moments on the host: bf16
+//! The accelerators' is that of a usual trainer, not of `model::device`, which leaves masters and moments on the host: bf16
 //! weights and gradients, f32 master weights and moments, all sharded over the devices; activations recomputed layer by layer,
 //! one row at a time; generation of as many sequences at once as their caches have room for, as serving engines do it, and the
 //! others after them.
 
-use crate::recipe::{ModelShape, Recipe};
+use crate::recipe::train::Precision;
+use crate::recipe::{Backend, ModelShape, Recipe};
 
 /// Bytes at the worst moment.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -41,6 +42,12 @@ const LANES: f64 = 4.0;
 const TOGETHER: f64 = 64.0;
 /// Tokens of a pass of an RL update (`rl::trainer`).
 const MICRO_BATCH: f64 = 8192.0;
+/// What bounds a pass, a block of logits and what is drawn together on an attached device (`model::device::Limits`).
+const PASS: f64 = 8192.0;
+const LOGITS: f64 = (1u64 << 26) as f64;
+const QUERIES: f64 = 1024.0;
+const LIVE: f64 = 256.0;
+const CACHE: f64 = (1u64 << 32) as f64;
 /// Share of a device that serving engines fill.
 const FILLED: f64 = 0.9;
 /// Prompt tokens, where nobody knows.
@@ -95,6 +102,79 @@ pub fn here(recipe: &Recipe, shape: &ModelShape, threads: usize) -> Option<Memor
             let sequences = (rl.prompts_per_step * rl.group_size) as f64;
             let update = sequences / rl.updates_per_step as f64 * longest;
             generating(sequences, longest, training(update.min(MICRO_BATCH), longest))
+        }
+    })
+}
+
+/// On the host, whatever computes. None for stages that hold no model.
+pub fn host(recipe: &Recipe, shape: &ModelShape, threads: usize, backend: Backend) -> Option<Memory> {
+    let held = here(recipe, shape, threads)?;
+    if backend == Backend::Cpu {
+        return Some(held);
+    }
+    // Masters, one gradient, moments. What is packed for the host's products is there while a model is read.
+    let model = 4.0 * shape.parameters() as f64;
+    Some(match recipe {
+        Recipe::Train(_) | Recipe::Rl(_) => {
+            Memory { weights: model, gradients: model, moments: held.moments, ..Memory::default() }
+        }
+        _ => Memory { weights: held.weights, ..Memory::default() },
+    })
+}
+
+/// On one accelerator attached to the host (`model::device`): weights, the sums of gradients, inputs of all layers and one
+/// layer in full, or what is drawn together. None for stages that hold no model.
+pub fn attached(recipe: &Recipe, shape: &ModelShape) -> Option<Memory> {
+    let parameters = shape.parameters() as f64;
+    let table = (shape.vocab * shape.hidden) as f64;
+    let weights = |bytes: f64| {
+        // The table that tokens are looked up in is f32 whatever products read.
+        let heads = if shape.tied && bytes == 4.0 { 0.0 } else { bytes * table };
+        let tables = if shape.tied { table } else { 2.0 * table };
+        bytes * (parameters - tables) + 4.0 * table + heads
+    };
+    let training = |bytes: f64, tokens: f64, longest: f64| {
+        let tokens = tokens.min(PASS).max(longest);
+        let [d, q, kv, ffn] = [shape.hidden, shape.q_width(), shape.kv_width(), shape.ffn].map(|width| width as f64);
+        let block = QUERIES.min(longest);
+        let shares = shape.heads as f64 * (tokens * (longest + block) / 2.0 + 4.0 * block * longest);
+        let layer = tokens * (10.0 * d + 6.0 * q + 6.0 * kv + 9.0 * ffn) + shares;
+        let head = 5.0 * LOGITS.min(tokens * shape.vocab as f64);
+        Memory {
+            weights: weights(bytes),
+            // Twice the table's while tokens are counted into it.
+            gradients: 4.0 * (parameters + 2.0 * table),
+            activations: 4.0 * (tokens * d * shape.layers as f64 + layer.max(head)),
+            ..Memory::default()
+        }
+    };
+    let drawing = |sequences: f64, longest: f64| {
+        let one = cached(shape) * longest;
+        let at_once = sequences.min(LIVE).min((CACHE / one).floor()).max(1.0);
+        let activations = 4.0 * 6.0 * at_once * shape.vocab as f64;
+        Memory {
+            weights: weights(4.0),
+            activations,
+            cache: 4.0 * at_once * one,
+            at_once,
+            sequences,
+            ..Memory::default()
+        }
+    };
+    Some(match recipe {
+        Recipe::Corpus(_) | Recipe::Contamination(_) | Recipe::Checkpoint(_) => return None,
+        Recipe::Train(train) => {
+            let bytes = if train.precision == Precision::Bf16 { 2.0 } else { 4.0 };
+            training(bytes, train.batch_tokens() as f64, train.row_tokens as f64)
+        }
+        Recipe::Eval(eval) => drawing(LIVE, PROMPT + eval.protocol.max_new_tokens as f64),
+        Recipe::Rl(rl) => {
+            let longest = rl.max_response.iter().map(|step| step.max_tokens).max().unwrap_or(0) as f64 + PROMPT;
+            let sequences = (rl.prompts_per_step * rl.group_size) as f64;
+            let update = training(4.0, sequences / rl.updates_per_step as f64 * longest, longest);
+            let draw = drawing(sequences, longest);
+            // One after the other.
+            if draw.total() > update.total() { draw } else { update }
         }
     })
 }
@@ -189,5 +269,22 @@ mod tests {
         // No room for any: the total says so.
         let none = held(beside / 2.0);
         assert!(none.at_once == 1.0 && none.total() > beside / 2.0);
+    }
+
+    #[test]
+    fn an_attached_device_holds_what_its_host_does_not() {
+        let shape = sample::shape();
+        let parameters = shape.parameters() as f64;
+        let host = |backend| host(&train(&shape), &shape, 2, backend).unwrap();
+        assert_eq!(host(Backend::Cuda).total(), 16.0 * parameters);
+        assert_eq!(Some(host(Backend::Cpu)), here(&train(&shape), &shape, 2));
+        let there = attached(&train(&shape), &shape).unwrap();
+        assert_eq!((there.weights, there.moments), (4.0 * parameters, 0.0), "tied and f32");
+        assert!(there.gradients > 4.0 * parameters && there.activations > 0.0);
+        let rl = sample::trial("a", 1, 0).stages.iter().find(|stage| stage.name == "rl").unwrap().recipe.clone();
+        let rl = attached(&rl, &shape).unwrap();
+        // Either the update or what is drawn, never both.
+        assert!((rl.gradients == 0.0) != (rl.cache == 0.0));
+        assert_eq!(attached(&sample::corpus(1000), &shape), None);
     }
 }
