@@ -4,6 +4,7 @@ use super::again::again;
 use super::args::CompareArgs;
 use super::failure::Failure;
 use super::import::LAB as IMPORTED;
+use super::older;
 use super::session::{Session, pairs};
 use crate::exec::results;
 use crate::spec::experiment::Experiment;
@@ -56,6 +57,8 @@ pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
             format!("no seed has `{}` for every arm of both sides: {}", args.metric, compared.missing.join("; "));
         return Err(Failure::usage(message).hint(run));
     };
+    let older = older::in_words(&older::older(&session.experiment, &session.lab, &read)?);
+    older.iter().for_each(|words| tell!("note: {words}"));
     println!("{}: {text_a} (a) against {text_b} (b)", args.metric);
     for (name, arms, mean) in [("a", &compared.arms_a, compared.mean_a), ("b", &compared.arms_b, compared.mean_b)] {
         let mean = mean.map_or("–".to_string(), |mean| format!("{mean:.4}"));

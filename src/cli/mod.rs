@@ -26,6 +26,7 @@ mod interrupt;
 mod logits;
 mod memory;
 mod methods;
+mod older;
 #[cfg(feature = "engine")]
 mod outside;
 #[cfg(feature = "engine")]

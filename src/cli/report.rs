@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::folder;
 use super::import::LAB as IMPORTED;
 use super::methods;
+use super::older;
 use super::session::{read_experiment, read_lab};
 use super::store::result_folders;
 use crate::exec::results;
@@ -44,6 +45,7 @@ pub fn report(args: &ReportArgs) -> Result<(), Failure> {
         input.place.file = file.as_deref().and_then(|file| beside(&args.out, file));
         input.place.results = beside(&args.out, &folder);
         let report = render(&input);
+        input.warnings.iter().for_each(|warning| tell!("note: {}: {warning}", folder.display()));
         let place = write(&input, &report, &args.out).map_err(unwritten)?;
         println!("{}", place.dir.join("index.html").display());
         for (judged, overlaps) in report.judged.iter().zip(&report.overlaps) {
@@ -266,6 +268,7 @@ fn input(experiment: &Experiment, lab: &Lab, results: Results) -> Result<Experim
         benchmarks: benchmarks(lab),
         methods: methods::text(experiment, lab, &results),
         limits: methods::limits(lab, &results),
+        warnings: older::in_words(&older::older(experiment, lab, &results)?).into_iter().collect(),
         mixtures: mixtures(experiment, lab)?,
         results,
         ..ExperimentInput::default()

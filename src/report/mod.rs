@@ -64,6 +64,8 @@ pub struct ExperimentInput {
     pub methods: String,
     /// What the results cannot say, in the same form; may be empty.
     pub limits: String,
+    /// What else must be known before the numbers, in whole sentences.
+    pub warnings: Vec<String>,
     /// What a benchmark's name stands for in this lab, where it is not the benchmark itself.
     pub benchmarks: Vec<(String, String)>,
     /// What each training stage of each arm reads.

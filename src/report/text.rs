@@ -121,6 +121,13 @@ pub fn notes(input: &ExperimentInput) -> Vec<String> {
     if !absent.is_empty() {
         notes.push(format!("Not run: {}.", absent.join(", ")));
     }
+    let mut unknown: Vec<&str> = trials.iter().map(|trial| trial.arm.as_str()).collect();
+    unknown.retain(|arm| !input.arms.iter().any(|known| known.id == *arm));
+    unknown.dedup();
+    if !unknown.is_empty() {
+        notes.push(format!("In the results, and not in the experiment file: {}.", unknown.join(", ")));
+    }
+    notes.extend(input.warnings.iter().cloned());
     notes
 }
 

@@ -190,6 +190,21 @@ fn every_mistake_at_the_command_line() {
 
     talk.quietly("export bytes.yaml --lab ./tiny.yaml --arm family=llama --seed 0 --stage rl --to model");
 
+    talk.about("results of an older experiment file");
+    let newer = include_str!("../selftest/experiment.yaml").replacen("steps: 200", "steps: 100", 1);
+    talk.write("newer.yaml", &format!("experiment: bytes\n{newer}"));
+    talk.say("report newer.yaml --lab ./tiny.yaml");
+    talk.say("compare newer.yaml --lab ./tiny.yaml --a family=llama --b family=qwen");
+    let page = fs::read_to_string(talk.place.path().join("reports/bytes/selftest/README.md")).unwrap();
+    assert!(page.contains("> Made by another recipe than"), "{page}");
+    talk.write("renamed.yaml", &format!("experiment: bytes\n{}", newer.replace("qwen: {", "other: {")));
+    talk.quietly("report renamed.yaml --lab ./tiny.yaml");
+    let page = fs::read_to_string(talk.place.path().join("reports/bytes/selftest/README.md")).unwrap();
+    assert!(page.contains("> In the results, and not in the experiment file: family=qwen."), "{page}");
+    talk.quietly("report bytes.yaml --lab ./tiny.yaml");
+    let page = fs::read_to_string(talk.place.path().join("reports/bytes/selftest/README.md")).unwrap();
+    assert!(!page.contains("another recipe") && !page.contains("not in the experiment file"), "{page}");
+
     talk.about("damage");
     // What a file manager leaves behind is in nobody's way.
     talk.write("results/.store/objects/.DS_Store", "");
