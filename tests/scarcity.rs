@@ -74,6 +74,10 @@ fn a_full_disk_stops_stages_and_not_the_truth() {
     let Some(output) = mounted(place.path(), "size=8m", &script) else { return };
     let said = said(&output);
     assert!(said.contains("verify: 0") && said.contains("third: 0"), "{said}");
+    // Whichever file it is that did not fit, it is named.
+    for line in said.lines().filter(|line| line.contains("No space left")) {
+        assert!(line.contains("r/"), "{line}");
+    }
     let full = ["failed to start: ", "No space left", "are free"];
     assert!(said.contains("second: ") && !said.contains("second: 0"), "{said}");
     assert!(said.contains("first: 1") || said.contains("first: 3"), "{said}");
@@ -134,6 +138,17 @@ fn too_few_file_handles_are_told_and_harm_nothing() {
     let output = shell(place.path(), RUN);
     assert!(output.status.success(), "{}", said(&output));
     assert!(results(&place.path().join("r")) == expected(""));
+}
+
+#[test]
+fn a_run_that_needs_more_addresses_than_it_may_have_is_refused_before_anything_is_made() {
+    let place = place();
+    // What is generated together grows with the threads.
+    let output = shell(place.path(), &format!("ulimit -v 100000\n{RUN} --threads 64"));
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("would hold about 129 MB") && said.contains("`ulimit -v` that leaves so little"), "{said}");
+    assert!(!place.path().join("r/bytes").exists(), "{said}");
 }
 
 #[test]

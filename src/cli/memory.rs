@@ -35,11 +35,14 @@ fn of_container() -> Option<u64> {
     number("/sys/fs/cgroup/memory.max")
 }
 
-/// What `ulimit -v` leaves: the program itself, its libraries and its threads' stacks have addresses too.
+/// What `ulimit -v` leaves: the program itself, its libraries and its threads' stacks have addresses too. What the allocator
+/// has reserved and not used is still to be had.
 fn of_addresses() -> Option<u64> {
     let limit = soft_limit(&std::fs::read_to_string("/proc/self/limits").ok()?, "Max address space")?;
-    let taken = kilobytes(&std::fs::read_to_string("/proc/self/status").ok()?, "VmSize:")?;
-    Some(limit.saturating_sub(taken))
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let of = |name| kilobytes(&status, name);
+    let reserved = of("VmData:")?.saturating_sub(of("RssAnon:")?);
+    Some(limit.saturating_sub(of("VmSize:")?.saturating_sub(reserved)))
 }
 
 /// In bytes; `unlimited` is none.
