@@ -3,6 +3,7 @@
 //! Only what the chosen arms need is looked at. What is absent stops a run and not a plan.
 
 use crate::cache::{Digests, Store};
+use crate::data::source::SourceError;
 use crate::data::{HfTokenizer, Source};
 use crate::eval::hub::HubModel;
 use crate::eval::open::Place as Model;
@@ -138,7 +139,7 @@ impl Found {
         let (place, what) = (&text.files, format!("text of corpus `{name}`"));
         let source = match Source::open(&place.path, &text.render, text.bad_lines) {
             Ok(source) => source,
-            Err(_) if !place.path.exists() => return self.absent(&what, place),
+            Err(SourceError::NoFiles { .. }) if !place.path.exists() => return self.absent(&what, place),
             Err(error) => return self.wrong.add(&place.at, format!("{what}: {error}")),
         };
         // The first document: a wrong column is found now and not after the checkpoint has been read.

@@ -4,8 +4,8 @@ use super::SourceError;
 use crate::recipe::Key;
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
 
 /// Endings of files that hold records.
 const ENDINGS: [&str; 4] = [".jsonl", ".ndjson", ".json", ".parquet"];
@@ -29,14 +29,12 @@ pub(super) fn find(place: &Path) -> Result<Vec<PathBuf>, SourceError> {
     }
     let pattern = place.to_str().filter(|text| text.contains(['*', '?', '[']));
     let pattern = pattern.ok_or_else(|| no_files("there is no such file or folder"))?;
-    let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
-    let matches = glob::glob_with(pattern, options).map_err(|error| no_files(&error.to_string()))?;
+    let options =
+        glob::MatchOptions { require_literal_leading_dot: true, require_literal_separator: true, ..Default::default() };
+    let rule = glob::Pattern::new(pattern).map_err(|error| no_files(&error.to_string()))?;
+    let matches = if pattern.contains("**") { walked(&rule, options)? } else { matched(&rule, options)? };
     let mut files = Vec::new();
     for path in matches {
-        let path = path.map_err(|error| {
-            let path = error.path().to_path_buf();
-            SourceError::Io { doing: "list", path, source: error.into() }
-        })?;
         if path.is_dir() {
             files.extend(in_folder(&path)?);
         } else {
@@ -48,14 +46,50 @@ pub(super) fn find(place: &Path) -> Result<Vec<PathBuf>, SourceError> {
     if files.is_empty() { Err(no_files("no file matches the pattern")) } else { Ok(files) }
 }
 
+fn matched(rule: &glob::Pattern, options: glob::MatchOptions) -> Result<Vec<PathBuf>, SourceError> {
+    let matches = glob::glob_with(rule.as_str(), options).expect("it has been a pattern before");
+    let failed = |error: glob::GlobError| {
+        let path = error.path().to_path_buf();
+        SourceError::Io { doing: "list", path, source: error.into() }
+    };
+    matches.map(|path| path.map_err(failed)).collect()
+}
+
+/// What a pattern with `**` matches. The crate's own search follows a link to a folder above it as far as the system lets
+/// it, and a corpus would be forty times itself.
+fn walked(rule: &glob::Pattern, options: glob::MatchOptions) -> Result<Vec<PathBuf>, SourceError> {
+    let wild = |part: &Component| part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let fixed: PathBuf = Path::new(rule.as_str()).components().take_while(|part| !wild(part)).collect();
+    let (root, here) = if fixed.as_os_str().is_empty() { (Path::new("."), true) } else { (fixed.as_path(), false) };
+    let named =
+        |path: &Path| if here { path.strip_prefix(".").unwrap_or(path).to_path_buf() } else { path.to_path_buf() };
+    let matches = |path: &Path| rule.matches_path_with(&named(path), options);
+    let mut found = Vec::new();
+    for entry in walkdir::WalkDir::new(root).follow_links(true) {
+        match entry {
+            Ok(entry) if matches(entry.path()) => found.push(named(entry.path())),
+            Ok(_) => {}
+            // A link to nothing under a name that nobody asked for.
+            Err(error)
+                if error.loop_ancestor().is_none()
+                    && error.path().is_some_and(|path| path.is_symlink() && !matches(path)) => {}
+            Err(error) => return Err(unlisted(root, error)),
+        }
+    }
+    Ok(found)
+}
+
+fn unlisted(folder: &Path, error: walkdir::Error) -> SourceError {
+    let path = error.path().unwrap_or(folder).to_path_buf();
+    let circle = || io::Error::other("it is a link to a folder above it");
+    SourceError::Io { doing: "list", path, source: error.into_io_error().unwrap_or_else(circle) }
+}
+
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let hidden = |entry: &walkdir::DirEntry| entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.');
     let mut files = Vec::new();
     for entry in walkdir::WalkDir::new(folder).follow_links(true).into_iter().filter_entry(|entry| !hidden(entry)) {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(folder).to_path_buf();
-            SourceError::Io { doing: "list", path, source: error.into() }
-        })?;
+        let entry = entry.map_err(|error| unlisted(folder, error))?;
         if entry.file_type().is_file() && holds_records(entry.path()) {
             files.push(entry.into_path());
         }

@@ -76,6 +76,47 @@ fn files_are_read_in_the_order_of_their_names() {
     assert_eq!(texts(&dir.path().join("**/?.json*")), ["a.jsonl", "b.jsonl", "sub/c.json"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn links_that_lead_nowhere_or_in_a_circle_are_told_and_never_followed_for_ever() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::create_dir_all(at("web")).unwrap();
+    std::fs::write(at("web/a.jsonl"), "{\"text\":\"a\"}\n").unwrap();
+    let told = |place: &str| {
+        let open = Source::open(&at(place), &text(), BadLines::Skip).and_then(|source| source.content());
+        open.map_err(|error| error.to_string().replace(&dir.path().display().to_string(), "HERE")).unwrap_err()
+    };
+    for (name, to, expected) in [
+        ("circle", "../web", "failed to list HERE/web/circle: it is a link to a folder above it"),
+        ("gone.jsonl", "nowhere", "failed to list HERE/web/gone.jsonl: No such file or directory (os error 2)"),
+        (
+            "self.jsonl",
+            "self.jsonl",
+            "failed to list HERE/web/self.jsonl: Too many levels of symbolic links (os error 40)",
+        ),
+    ] {
+        symlink(to, at("web").join(name)).unwrap();
+        assert_eq!(told("web").split(" (os").next(), expected.split(" (os").next());
+        assert!(told("web/*").contains(name) || told("web/*").contains("web/circle"), "{}", told("web/*"));
+        std::fs::remove_file(at("web").join(name)).unwrap();
+    }
+    symlink("../web", at("web/circle")).unwrap();
+    assert!(told("web/**/*.jsonl").contains("web/circle: it is a link to a folder above it"));
+    std::fs::remove_file(at("web/circle")).unwrap();
+    // Links to elsewhere are as good as what they lead to, and those that nobody asked for are nobody's business.
+    std::fs::create_dir_all(at("other/deep/.hidden")).unwrap();
+    std::fs::write(at("other/c.jsonl"), "{\"text\":\"c\"}\n").unwrap();
+    std::fs::write(at("other/deep/.hidden/d.jsonl"), "{\"text\":\"d\"}\n").unwrap();
+    symlink("../web/a.jsonl", at("other/b.jsonl")).unwrap();
+    symlink("../../web", at("other/deep/link")).unwrap();
+    symlink("nowhere", at("other/notes")).unwrap();
+    assert_eq!(read(&at("other/**/*.jsonl"), text(), BadLines::Fail).0, ["a", "c", "a"]);
+    assert_eq!(read(&at("other/*.jsonl"), text(), BadLines::Fail).0, ["a", "c"]);
+    assert!(told("other").contains("other/notes: No such file"));
+}
+
 #[test]
 fn a_bad_line_is_named_or_counted() {
     let dir = tempfile::tempdir().unwrap();
