@@ -6,6 +6,7 @@
 use super::args::{self, EvalArgs};
 use super::duration::duration;
 use super::failure::Failure;
+use super::folder;
 use super::interrupt;
 use crate::cache::disk;
 use crate::data::Tokenizer;
@@ -47,6 +48,7 @@ pub fn eval(args: &EvalArgs) -> Result<(), Failure> {
     let weights = place.content().map_err(Failure::usage)?;
 
     let out = args.out.clone().unwrap_or_else(|| default_out(args, &way));
+    folder::usable(&out, "--out")?;
     disk::create_dir(&out).map_err(Failure::usage)?;
     let asking = Asking { backend: args.device.backend, ..way.manner.asking(weights, tokenizer_content) };
     let responses = Responses::open(&out, &asking).map_err(Failure::usage)?;

@@ -4,6 +4,7 @@ use super::again::again;
 use super::args::ExportArgs;
 use super::card;
 use super::failure::Failure;
+use super::folder;
 use super::session::Session;
 use crate::data::world;
 use crate::model::weights;
@@ -35,6 +36,7 @@ pub fn export(args: &ExportArgs) -> Result<(), Failure> {
         Failure::usage(format!("stage `{}` is not in the store: {error}", args.stage))
             .hint(again(&args.selection, None))
     })?;
+    folder::usable(&args.to, "--to")?;
     if args.to.exists() && std::fs::read_dir(&args.to)?.next().is_some() {
         return Err(Failure::usage(format!("{} exists and is not empty", args.to.display()))
             .hint("--to names a folder that is new or empty"));
