@@ -136,11 +136,23 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
 pub fn gc(args: &GcArgs) -> Result<(), Failure> {
     let store = there(&args.results)?;
     let mut needed: BTreeSet<Key> = BTreeSet::new();
+    let mut unfinished: Vec<(PathBuf, Vec<Key>)> = vec![];
     for folder in all_folders(&args.results)? {
-        needed.extend(results::unfinished(&folder)?);
         for trial in results::read(&folder)?.trials {
             needed.extend(trial.stages.iter().filter_map(|(_, key)| key.parse::<Key>().ok()));
         }
+        unfinished.push((folder.join(results::UNFINISHED), results::unfinished(&folder)?));
+    }
+    let there = store.keys()?;
+    for (note, keys) in unfinished {
+        let kept = keys.iter().filter(|key| there.contains(key) && !needed.contains(key)).count();
+        if kept > 0 {
+            println!(
+                "kept {kept} stages for a run that is not finished; if it never will be, remove {}",
+                note.display()
+            );
+        }
+        needed.extend(keys);
     }
     let (found, verb) = match args.dry_run {
         true => (garbage(&store, &needed)?, "would drop"),

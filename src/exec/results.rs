@@ -189,8 +189,9 @@ pub fn read(dir: &Path) -> Result<Results, ResultsError> {
     Ok(Results { trials: read_lines(&dir.join("trials.jsonl"))?, curves: read_curves(&dir.join("curves.csv"))? })
 }
 
-/// Keys of all stages of a plan whose results are not all there yet, as a JSON list: written when a run begins and gone
-/// when all are there, so that `ablate gc` keeps what an interrupted run has made.
+/// Keys of all stages of plans whose results are not all there yet, as a JSON list: added when a run begins and taken away
+/// when all its results are there, so that `ablate gc` keeps what an interrupted run has made. A plan that was edited before it
+/// was finished stays noted until somebody removes the file; `ablate gc` says so.
 pub const UNFINISHED: &str = "unfinished.json";
 
 /// The keys in it; none where it isn't there.

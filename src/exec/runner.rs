@@ -110,7 +110,7 @@ pub fn run(
     };
     damaged.into_iter().for_each(|text| run.note(text));
     if prepared.missing().next().is_some() {
-        run.writer.lock().expect("writing does not panic").announce(setup.trials);
+        run.writer.lock().expect("writing does not panic").announce();
     }
     run.start();
     std::thread::scope(|scope| {

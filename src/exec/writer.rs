@@ -41,6 +41,8 @@ pub struct Writer {
     imported: Vec<Rendered>,
     /// Lines of `contamination.jsonl` by the stage they come from, of stages that the plan still has.
     contamination: BTreeMap<Key, String>,
+    /// The stages of the plan.
+    planned: BTreeSet<Key>,
     written: Option<Instant>,
     /// How long the last writing took.
     took: Duration,
@@ -87,19 +89,30 @@ impl Writer {
             unseen,
             imported,
             contamination,
+            planned,
             written: None,
             took: Duration::ZERO,
         })
     }
 
     /// Notes what the plan needs, for `ablate gc`: until there are rows, nothing else says that a finished stage is of use.
-    /// A folder that cannot be written is told when there are results to write.
-    pub fn announce(&self, trials: &[TrialPlan]) {
-        let keys: BTreeSet<String> =
-            trials.iter().flat_map(|trial| &trial.stages).map(|stage| stage.key.to_string()).collect();
+    /// What earlier runs of other plans did not finish stays noted. A folder that cannot be written is told when there are
+    /// results to write.
+    pub fn announce(&self) {
+        let mut needed = self.unfinished();
+        needed.extend(&self.planned);
+        let _ = disk::create_lasting_dir(&self.dir).and_then(|()| self.note(&needed));
+    }
+
+    /// What is noted; nothing where that cannot be read.
+    fn unfinished(&self) -> BTreeSet<Key> {
+        results::unfinished(&self.dir).unwrap_or_default().into_iter().collect()
+    }
+
+    fn note(&self, needed: &BTreeSet<Key>) -> Result<(), DiskError> {
+        let keys: Vec<String> = needed.iter().map(Key::to_string).collect();
         let text = serde_json::to_string(&keys).expect("plain data") + "\n";
-        let _ = disk::create_lasting_dir(&self.dir)
-            .and_then(|()| disk::write_atomic(&self.dir.join(results::UNFINISHED), text.as_bytes()));
+        disk::write_atomic(&self.dir.join(results::UNFINISHED), text.as_bytes())
     }
 
     /// Sets the rows of a trial of the full plan. Says so if the files held other rows for the same artifacts.
@@ -168,10 +181,11 @@ impl Writer {
                 disk::write_atomic(&path, text.as_bytes())?;
             }
         }
-        // From here on the rows say which stages are of use.
+        // From here on the rows say which of the plan's stages are of use.
         let note = self.dir.join(results::UNFINISHED);
         if self.rows.iter().all(Option::is_some) && note.exists() {
-            let _ = disk::remove_file(&note);
+            let others = &self.unfinished() - &self.planned;
+            let _ = if others.is_empty() { disk::remove_file(&note) } else { self.note(&others) };
         }
         self.written = Some(Instant::now());
         self.took = begun.elapsed();

@@ -189,14 +189,26 @@ fn every_kind_of_stage_survives_death_at_every_point() {
 #[test]
 fn gc_keeps_what_an_unfinished_run_has_made_and_looks_behind_links() {
     let place = Place::new();
-    let died = place.ablate(RUN, Some("before-results:1"));
+    let more = format!("{RUN} --seeds 2");
+    let died = place.ablate(&more, Some("before-results:1"));
     assert!(died.status.code().is_none(), "{}", said(&died));
     let made = place.bytes("results/.store/objects");
     assert!(!made.is_empty());
     assert!(place.ablate("gc", None).status.success());
     assert!(place.bytes("results/.store/objects").keys().eq(made.keys()), "a run that goes on needs them");
 
-    assert!(place.ablate(RUN, None).status.success());
+    // Another plan of the same experiment that comes between, and is finished, takes nothing away.
+    assert!(place.ablate(&format!("{more} --only family=llama"), Some("before-results:2")).status.code().is_none());
+    let made = place.bytes("results/.store/objects");
+    assert!(place.ablate(&format!("{RUN} --seeds 1"), None).status.success());
+    assert!(place.path().join("results/bytes/selftest/unfinished.json").exists());
+    assert!(place.ablate("gc", None).status.success());
+    assert!(
+        made.keys().all(|name| place.bytes("results/.store/objects").contains_key(name)),
+        "nor does it take the note"
+    );
+
+    assert!(place.ablate(&more, None).status.success());
     let results = place.path().join("results/bytes");
     assert!(!results.join("selftest/unfinished.json").exists());
     let made = place.bytes("results/.store/objects");
