@@ -1,12 +1,12 @@
 //! The backward pass over one chunk: from the gradient by the final hidden states to the gradient by every parameter.
 
 use super::attention::{self, qkv_width};
-use super::decoder::{BackwardLayer, Weights};
 use super::forward::{Tape, linear, size};
 use super::kernel::elementwise::{add_rows, swiglu_backward};
 use super::kernel::gemm::{Into, Panels, gemm_tn, pack_strips, strips_len};
 use super::kernel::norm::rms_norm_backward;
 use super::kernel::rope::rotate;
+use super::packed::{BackwardLayer, Weights};
 use crate::recipe::ModelShape;
 use crate::recipe::train::Precision;
 use std::ops::Range;

@@ -1,20 +1,17 @@
 //! The decoder and what it is asked for.
 
-use super::backward::{self, backward};
 use super::device::{DeviceError, Limits, OnDevice};
-use super::forward::{Tape, forward, linear, size};
-use super::kernel::elementwise::{add, round_bf16};
-use super::kernel::gemm::{Into, Panels};
-use super::kernel::head::{head_backward, score};
-use super::kernel::rope::Rotation;
-use super::layout::{self, Layout};
+use super::forward::{forward, linear};
+use super::kernel::gemm::Into;
+use super::lane::{Lane, Merge, Scored, chunks};
+use super::layout;
+use super::packed::Weights;
 use super::{ModelError, Params};
 use crate::recipe::train::Precision;
 use crate::recipe::{ModelShape, Seed};
-use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
 
 /// Marks a position of [`Batch::targets`] whose score nobody needs, such as a prompt's: no logits are computed there.
 pub const NO_TARGET: u32 = u32::MAX;
@@ -38,13 +35,8 @@ pub struct TokenScores {
     pub entropy: Vec<f32>,
 }
 
-/// Tokens of one chunk, about: what a core's cache likes. Whole segments only.
-const CHUNK: usize = 512;
 /// Chunks are dealt to this many lanes, whatever the number of threads; each lane sums its gradients in order.
 const LANES: usize = 4;
-/// Logits held at once, in numbers: they stay in cache from the product that makes them to those that use their gradient.
-const HEAD_FLOATS: usize = 1 << 16;
-
 /// A decoder with its weights.
 pub struct Decoder {
     shape: ModelShape,
@@ -55,183 +47,13 @@ pub struct Decoder {
     pub(super) device: Option<OnDevice>,
 }
 
-/// Parameters, and the forms in which products read them.
-pub struct Weights {
-    pub params: Params,
-    pub layout: Layout,
-    pub packed: Vec<PackedLayer>,
-    pub head: Panels,
-    /// For the backward pass; made when the first gradient is asked for.
-    backward: OnceLock<BackwardWeights>,
-    rotations: [OnceLock<Rotation>; 12],
-    shape: ModelShape,
-    pub precision: Precision,
-}
-
-/// Weights of one layer as `x·Wᵀ` reads them; projections of the same input are one matrix.
-#[derive(Default)]
-pub struct PackedLayer {
-    pub qkv: Panels,
-    pub o: Panels,
-    pub gate_up: Panels,
-    pub down: Panels,
-}
-
-/// Weights of one layer as `dy·W` reads them.
-#[derive(Default)]
-pub struct BackwardLayer {
-    pub qkv: Panels,
-    pub o: Panels,
-    pub gate_up: Panels,
-    pub down: Panels,
-}
-
-#[derive(Default)]
-struct BackwardWeights {
-    layers: Vec<BackwardLayer>,
-    head: Panels,
-}
-
-impl Weights {
-    pub fn get(&self, range: &Range<usize>) -> &[f32] {
-        &self.params.flat()[range.clone()]
-    }
-
-    /// A table of rotations for at least so many positions; made once for each power of two.
-    pub fn rotation(&self, positions: usize) -> &Rotation {
-        let power = positions.div_ceil(256).next_power_of_two().trailing_zeros() as usize;
-        self.rotations[power].get_or_init(|| Rotation::new(&self.shape, 256 << power))
-    }
-
-    fn backward(&self) -> &BackwardWeights {
-        self.backward.get_or_init(|| {
-            let mut packed = BackwardWeights::default();
-            self.pack_backward(&mut packed);
-            packed
-        })
-    }
-
-    /// Rounds what a product reads or has made, if the decoder computes in bf16.
-    pub fn round(&self, values: &mut [f32]) {
-        if self.precision == Precision::Bf16 {
-            round_bf16(values);
-        }
-    }
-
-    /// Brings the packed forms up to date.
-    fn pack(&mut self) {
-        let (d, q, ffn) = (self.shape.hidden, self.shape.q_width(), self.shape.ffn);
-        let flat = operands(&self.params, self.precision);
-        let at = |range: &Range<usize>| &flat[range.clone()];
-        for (packed, layer) in self.packed.iter_mut().zip(&self.layout.layers) {
-            packed.qkv.pack_transposed(&[at(&layer.q), at(&layer.k), at(&layer.v)], d);
-            packed.o.pack_transposed(&[at(&layer.o)], q);
-            packed.gate_up.pack_transposed(&[at(&layer.gate), at(&layer.up)], d);
-            packed.down.pack_transposed(&[at(&layer.down)], ffn);
-        }
-        self.head.pack_transposed(&[at(&self.layout.head)], d);
-        if let Some(mut packed) = self.backward.take() {
-            self.pack_backward(&mut packed);
-            self.backward = packed.into();
-        }
-    }
-
-    fn pack_backward(&self, to: &mut BackwardWeights) {
-        let (d, q, ffn) = (self.shape.hidden, self.shape.q_width(), self.shape.ffn);
-        let flat = operands(&self.params, self.precision);
-        let at = |range: &Range<usize>| &flat[range.clone()];
-        to.layers.resize_with(self.layout.layers.len(), BackwardLayer::default);
-        for (packed, layer) in to.layers.iter_mut().zip(&self.layout.layers) {
-            packed.qkv.pack(&[at(&layer.q), at(&layer.k), at(&layer.v)], d);
-            packed.o.pack(&[at(&layer.o)], q);
-            packed.gate_up.pack(&[at(&layer.gate), at(&layer.up)], d);
-            packed.down.pack(&[at(&layer.down)], ffn);
-        }
-        to.head.pack(&[at(&self.layout.head)], d);
-    }
-}
-
-/// All parameters, as products read them.
-fn operands(params: &Params, precision: Precision) -> Cow<'_, [f32]> {
-    match precision {
-        Precision::F32 => Cow::Borrowed(params.flat()),
-        Precision::Bf16 => {
-            let mut rounded = params.flat().to_vec();
-            round_bf16(&mut rounded);
-            Cow::Owned(rounded)
-        }
-    }
-}
-
-/// Everything one lane works with.
-#[derive(Default)]
-struct Lane {
-    tape: Tape,
-    buffers: backward::Buffers,
-    grads: Vec<f32>,
-    head: HeadBuffers,
-    d_final: Vec<f32>,
-}
-
-/// What the head works with, a block of rows at a time.
-#[derive(Default)]
-struct HeadBuffers {
-    rows: Vec<usize>,
-    hidden: Vec<f32>,
-    d_hidden: Vec<f32>,
-    logits: Vec<f32>,
-    totals: Vec<f32>,
-}
-
-/// Scores of one chunk.
-struct Scored {
-    range: Range<usize>,
-    logprob: Vec<f32>,
-    entropy: Vec<f32>,
-}
-
-/// What the lanes of a pass add up to.
-struct Merge<'a> {
-    scores: TokenScores,
-    grads: Option<&'a mut [f32]>,
-    /// The lane whose gradient is to be added next.
-    next: usize,
-    /// Lanes that were done before their turn.
-    waiting: Vec<Option<Lane>>,
-}
-
-impl Merge<'_> {
-    /// Takes a lane's results. Gradients are added in the order of lanes; buffers that are no longer needed are given back
-    /// at once, so that one thread works in the same ones, warm in its cache, from the first lane to the last.
-    fn take(&mut self, index: usize, lane: Lane, scored: &[Scored], give_back: impl Fn(Lane)) {
-        for chunk in scored {
-            self.scores.logprob[chunk.range.clone()].copy_from_slice(&chunk.logprob);
-            self.scores.entropy[chunk.range.clone()].copy_from_slice(&chunk.entropy);
-        }
-        self.waiting[index] = Some(lane);
-        while let Some(lane) = self.waiting.get_mut(self.next).and_then(Option::take) {
-            if let Some(grads) = &mut self.grads {
-                add(grads, &lane.grads);
-            }
-            give_back(lane);
-            self.next += 1;
-        }
-    }
-}
-
 /// `objective(range, logprob, dlogprob)`.
 pub(super) type Objective<'a> = &'a (dyn Fn(Range<usize>, &[f32], &mut [f32]) + Sync);
 
 impl Decoder {
     /// Wraps weights; refuses parameters whose names or shapes are not those of `shape`.
     pub fn new(shape: ModelShape, params: Params) -> Result<Decoder, ModelError> {
-        let layout = Layout::new(&shape, &params)?;
-        let packed = (0..shape.layers).map(|_| PackedLayer::default()).collect();
-        let (head, backward, rotations) = (Panels::default(), OnceLock::new(), Default::default());
-        let precision = Precision::F32;
-        let mut weights =
-            Weights { params, layout, packed, head, backward, rotations, shape: shape.clone(), precision };
-        weights.pack();
+        let weights = Weights::new(&shape, params)?;
         Ok(Decoder { shape, weights, lanes: Mutex::default(), device: None })
     }
 
@@ -282,9 +104,7 @@ impl Decoder {
     pub fn set_device(&mut self, device: candle_core::Device, limits: Limits) {
         self.device = Some(OnDevice::new(device, limits));
         // What the host's products read is not needed any more.
-        self.weights.packed.clear();
-        self.weights.head = Panels::default();
-        self.weights.backward.take();
+        self.weights.unpack();
     }
 
     pub(crate) fn on_device(&self) -> Option<&OnDevice> {
@@ -322,8 +142,7 @@ impl Decoder {
         let mut logits = vec![0.0; ids.len() * self.shape.vocab];
         for chunk in chunks(batch) {
             let mut lane = self.lane();
-            let local: Vec<usize> = chunk.starts.iter().map(|start| start - chunk.tokens.start).collect();
-            forward(&self.shape, &self.weights, &ids[chunk.tokens.clone()], &local, &mut lane.tape);
+            forward(&self.shape, &self.weights, &ids[chunk.tokens.clone()], &chunk.local(), &mut lane.tape);
             let out = chunk.tokens.start * self.shape.vocab..chunk.tokens.end * self.shape.vocab;
             linear(&lane.tape.normed, &self.weights.head, &mut logits[out.clone()], Into::Replace);
             self.weights.round(&mut logits[out]);
@@ -368,12 +187,7 @@ impl Decoder {
         let chunks = chunks(batch);
         let lanes = LANES.min(chunks.len());
         let threads = threads.clamp(1, lanes.max(1));
-        let merge = Mutex::new(Merge {
-            scores: TokenScores { logprob: vec![0.0; n], entropy: vec![0.0; n] },
-            grads: grads.map(Params::flat_mut),
-            next: 0,
-            waiting: (0..lanes).map(|_| None).collect(),
-        });
+        let merge = Mutex::new(Merge::new(n, lanes, grads.map(Params::flat_mut)));
         let next = AtomicUsize::new(0);
         let work = || {
             loop {
@@ -387,7 +201,8 @@ impl Decoder {
                     lane.grads.resize(self.params().flat().len(), 0.0);
                 }
                 let mine = chunks.iter().skip(index).step_by(lanes);
-                let scored: Vec<Scored> = mine.map(|chunk| self.chunk(batch, chunk, objective, &mut lane)).collect();
+                let scored: Vec<Scored> =
+                    mine.map(|chunk| lane.run(&self.shape, &self.weights, batch, chunk, objective)).collect();
                 merge.lock().expect("no lane panicked").take(index, lane, &scored, |lane| self.give_back(lane));
             }
         };
@@ -400,76 +215,6 @@ impl Decoder {
         Ok(merge.into_inner().expect("no lane panicked").scores)
     }
 
-    fn chunk(&self, batch: Batch, chunk: &Chunk, objective: Option<Objective>, lane: &mut Lane) -> Scored {
-        let (shape, weights, range) = (&self.shape, &self.weights, chunk.tokens.clone());
-        let (d, vocab, n) = (shape.hidden, shape.vocab, range.len());
-        let ids = &batch.ids[range.clone()];
-        let starts: Vec<usize> = chunk.starts.iter().map(|start| start - range.start).collect();
-        forward(shape, weights, ids, &starts, &mut lane.tape);
-
-        // The head, only where there is a target: logits, scores, objective and gradient of one block of rows after another.
-        let (mut logprob, mut entropy, mut d_logprob) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
-        let mut reached = false;
-        let Lane { tape, buffers, grads, head, d_final } = lane;
-        if objective.is_some() {
-            size(d_final, n * d).fill(0.0);
-        }
-        let targets = &batch.targets[range.clone()];
-        let block = (HEAD_FLOATS / vocab).max(32);
-        for first in (0..n).step_by(block) {
-            let positions = first..n.min(first + block);
-            let HeadBuffers { rows, hidden, d_hidden, logits, totals } = head;
-            rows.clear();
-            rows.extend(positions.clone().filter(|row| targets[*row] != NO_TARGET));
-            hidden.clear();
-            rows.iter().for_each(|row| hidden.extend_from_slice(&tape.normed[row * d..(row + 1) * d]));
-            linear(hidden, &weights.head, size(logits, rows.len() * vocab), Into::Replace);
-            weights.round(logits);
-            totals.clear();
-            for (row, logits) in rows.iter().zip(logits.chunks_exact_mut(vocab)) {
-                let total;
-                (logprob[*row], entropy[*row], total) = score(logits, targets[*row] as usize);
-                totals.push(total);
-            }
-            let Some(objective) = objective else { continue };
-            let global = range.start + positions.start..range.start + positions.end;
-            objective(global, &logprob[positions.clone()], &mut d_logprob[positions]);
-            // Rows that the loss does not reach are dropped.
-            let mut used = 0;
-            for at in 0..rows.len() {
-                let row = rows[at];
-                if d_logprob[row] == 0.0 {
-                    continue;
-                }
-                logits.copy_within(at * vocab..(at + 1) * vocab, used * vocab);
-                hidden.copy_within(at * d..(at + 1) * d, used * d);
-                rows[used] = row;
-                let logits = &mut logits[used * vocab..(used + 1) * vocab];
-                head_backward(logits, totals[at], d_logprob[row]);
-                logits[targets[row] as usize] += d_logprob[row];
-                used += 1;
-            }
-            if used == 0 {
-                continue;
-            }
-            reached = true;
-            buffers.products.input(&hidden[..used * d], d);
-            let d_logits = &mut logits[..used * vocab];
-            weights.round(d_logits);
-            buffers.products.add_gradient(d_logits, vocab, 0..vocab, &mut grads[weights.layout.head.clone()]);
-            linear(d_logits, &weights.backward().head, size(d_hidden, used * d), Into::Replace);
-            weights.round(d_hidden);
-            for (row, d_hidden) in rows.iter().zip(d_hidden.chunks_exact(d)) {
-                d_final[row * d..(row + 1) * d].copy_from_slice(d_hidden);
-            }
-        }
-        if reached {
-            let packed = &weights.backward().layers;
-            backward(shape, weights, packed, ids, &starts, tape, d_final, buffers, grads);
-        }
-        Scored { range, logprob, entropy }
-    }
-
     fn lane(&self) -> Lane {
         self.lanes.lock().expect("no lane panicked").pop().unwrap_or_default()
     }
@@ -477,25 +222,4 @@ impl Decoder {
     fn give_back(&self, lane: Lane) {
         self.lanes.lock().expect("no lane panicked").push(lane);
     }
-}
-
-/// Consecutive whole segments of a batch.
-struct Chunk {
-    tokens: Range<usize>,
-    starts: Vec<usize>,
-}
-
-/// Cuts a batch at segment borders into chunks of about [`CHUNK`] tokens: as many segments as fit, at least one.
-fn chunks(batch: Batch) -> Vec<Chunk> {
-    let mut chunks: Vec<Chunk> = Vec::new();
-    for pair in batch.starts.windows(2).filter(|pair| pair[0] < pair[1]) {
-        match chunks.last_mut() {
-            Some(chunk) if pair[1] - chunk.tokens.start <= CHUNK => {
-                chunk.tokens.end = pair[1];
-                chunk.starts.push(pair[1]);
-            }
-            _ => chunks.push(Chunk { tokens: pair[0]..pair[1], starts: vec![pair[0], pair[1]] }),
-        }
-    }
-    chunks
 }

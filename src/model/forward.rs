@@ -2,11 +2,11 @@
 //! that it shares with the sampler's decode step.
 
 use super::attention::{self, RowNorm, qkv_width};
-use super::decoder::Weights;
 use super::kernel::elementwise::{add, swiglu};
 use super::kernel::gemm::{Into, Panels, gemm};
 use super::kernel::norm::rms_norm;
 use super::kernel::rope::rotate;
+use super::packed::Weights;
 use crate::recipe::ModelShape;
 use crate::recipe::train::Precision;
 use std::ops::Range;

@@ -28,10 +28,12 @@ mod forward;
 pub mod generate;
 pub mod gguf;
 pub mod kernel;
+mod lane;
 mod layout;
 mod live;
 pub mod oracle;
-pub mod params;
+pub mod packed;
+mod params;
 pub mod tensor_file;
 pub mod weights;
 

@@ -9,7 +9,7 @@
 //! each number's place in a tensor that is not contiguous, and that takes longer than reading it.
 
 use super::weights::{DeviceWeights, Layer};
-use crate::model::decoder::Weights;
+use crate::model::packed::Weights;
 use crate::recipe::ModelShape;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::{rms_norm, silu, softmax_last_dim};

@@ -29,7 +29,8 @@ mod weights;
 pub use error::{DeviceError, Work};
 pub(super) use generate::Sampler;
 
-use super::decoder::{Objective, Weights};
+use super::decoder::Objective;
+use super::packed::Weights;
 use super::{Batch, ModelError, Params, TokenScores};
 use crate::recipe::{Backend, ModelShape};
 use candle_core::{Device, Error, Result};

@@ -2,7 +2,7 @@
 //!
 //! Matrices are in the type that products compute in; norms, biases and the embeddings that tokens are looked up in are f32.
 
-use crate::model::decoder::Weights;
+use crate::model::packed::Weights;
 use crate::recipe::ModelShape;
 use crate::recipe::train::Precision;
 use candle_core::{DType, Device, Result, Tensor};
