@@ -95,6 +95,8 @@ pub struct Device {
     pub number: usize,
 }
 
+const DEVICES: &str = "expected cpu, cuda, cuda:N or metal";
+
 impl FromStr for Device {
     type Err = String;
 
@@ -104,9 +106,13 @@ impl FromStr for Device {
             "cpu" if family == text => Backend::Cpu,
             "cuda" => Backend::Cuda,
             "metal" => Backend::Metal,
-            _ => return Err("expected cpu, cuda, cuda:N or metal".into()),
+            _ => return Err(DEVICES.into()),
         };
-        let number = number.parse().map_err(|_| format!("`{number}` is not the number of a device"))?;
+        let wrong = || match number {
+            "" => DEVICES.to_string(),
+            _ => format!("`{number}` is not the number of a device"),
+        };
+        let number = number.parse().map_err(|_| wrong())?;
         Ok(Device { backend, number })
     }
 }

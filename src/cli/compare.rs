@@ -59,29 +59,29 @@ pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
     };
     let older = older::in_words(&older::older(&session.experiment, &session.lab, &read)?);
     older.iter().for_each(|words| tell!("note: {words}"));
-    println!("{}: {text_a} (a) against {text_b} (b)", args.metric);
+    show!("{}: {text_a} (a) against {text_b} (b)", args.metric);
     for (name, arms, mean) in [("a", &compared.arms_a, compared.mean_a), ("b", &compared.arms_b, compared.mean_b)] {
         let mean = mean.map_or("–".to_string(), |mean| format!("{mean:.4}"));
-        println!(
+        show!(
             "  {name}: {mean}  ({})",
             if let [arm] = arms.as_slice() { arm.clone() } else { format!("{} arms", arms.len()) }
         );
     }
-    println!("{}", interval(estimate.mean, estimate.low.zip(estimate.high), compared.n_seeds()));
+    show!("{}", interval(estimate.mean, estimate.low.zip(estimate.high), compared.n_seeds()));
     let seeds = compared.differences.iter().map(|(seed, difference)| format!("{seed}: {difference:+.4}"));
-    println!("  by seed: {}", seeds.collect::<Vec<_>>().join(", "));
+    show!("  by seed: {}", seeds.collect::<Vec<_>>().join(", "));
     for missing in &compared.missing {
-        println!("  left out: {missing}");
+        show!("  left out: {missing}");
     }
     for arm in &compared.unmatched {
-        println!("  left out: {arm}, which has no counterpart on the other side");
+        show!("  left out: {arm}, which has no counterpart on the other side");
     }
     for (arm, seed) in compared.diverged_a.iter().chain(&compared.diverged_b) {
-        println!("  diverged: {arm}, seed {seed}");
+        show!("  diverged: {arm}, seed {seed}");
     }
-    println!("verdict on a > b: {}", verdict(&judged.verdict));
-    println!("  {}", judged.reason);
-    overlap::in_words(&overlaps(&claim, &read.trials)).iter().for_each(|words| println!("  {words}"));
+    show!("verdict on a > b: {}", verdict(&judged.verdict));
+    show!("  {}", judged.reason);
+    overlap::in_words(&overlaps(&claim, &read.trials)).iter().for_each(|words| show!("  {words}"));
     Ok(())
 }
 

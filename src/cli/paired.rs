@@ -14,14 +14,9 @@ pub fn compare(left: &Path, right: &Path) -> Result<(), Failure> {
         }
     }
     let pairing = pair(&items_a, &items_b).map_err(Failure::usage)?;
-    println!("{}: {} items in both, {} in one alone", a.suite, pairing.items(), pairing.unpaired);
+    show!("{}: {} items in both, {} in one alone", a.suite, pairing.items(), pairing.unpaired);
     for (name, folder, summary) in [("a", left, &a), ("b", right, &b)] {
-        println!(
-            "  {name}: accuracy {:.4} (n = {})  {}",
-            summary.numbers.accuracy,
-            summary.numbers.n,
-            folder.display()
-        );
+        show!("  {name}: accuracy {:.4} (n = {})  {}", summary.numbers.accuracy, summary.numbers.n, folder.display());
     }
     for (what, a, b) in [
         ("prompt", serde_json::to_string(&a.prompt)?, serde_json::to_string(&b.prompt)?),
@@ -29,20 +24,23 @@ pub fn compare(left: &Path, right: &Path) -> Result<(), Failure> {
         ("extractor", a.extractor.clone(), b.extractor.clone()),
     ] {
         if a != b {
-            println!("  note: they differ in their {what} too: {a} and {b}");
+            show!("  note: they differ in their {what} too: {a} and {b}");
         }
     }
-    println!(
+    show!(
         "  right for both {}, only for a {}, only for b {}, for neither {}",
-        pairing.both, pairing.only_left, pairing.only_right, pairing.neither
+        pairing.both,
+        pairing.only_left,
+        pairing.only_right,
+        pairing.neither
     );
-    println!(
+    show!(
         "  a − b: {}, p = {} (exact McNemar test)",
         interval(pairing.difference.mean, pairing.difference.standard_error),
         probability(pairing.p)
     );
     if let Some(sampled) = pairing.sampled {
-        println!(
+        show!(
             "  a − b over samples: {}, p = {} (permutation test over items)",
             interval(sampled.shift.mean, sampled.shift.standard_error),
             probability(sampled.p)

@@ -47,10 +47,10 @@ pub fn report(args: &ReportArgs) -> Result<(), Failure> {
         let report = render(&input);
         input.warnings.iter().for_each(|warning| tell!("note: {}: {warning}", folder.display()));
         let place = write(&input, &report, &args.out).map_err(unwritten)?;
-        println!("{}", place.dir.join("index.html").display());
+        show!("{}", place.dir.join("index.html").display());
         for (judged, overlaps) in report.judged.iter().zip(&report.overlaps) {
-            println!("  {:<13} {}", verdict_word(&judged.verdict), judged.claim.statement);
-            overlap::in_words(overlaps).iter().for_each(|words| println!("  {:<13} {words}", ""));
+            show!("  {:<13} {}", verdict_word(&judged.verdict), judged.claim.statement);
+            overlap::in_words(overlaps).iter().for_each(|words| show!("  {:<13} {words}", ""));
         }
         written += 1;
     }
@@ -63,7 +63,7 @@ pub fn report(args: &ReportArgs) -> Result<(), Failure> {
             .hint(format!("run an experiment first: {}", again(&run, None))));
     }
     overview::write(&args.out, &guide, &planned(args)?).map_err(unwritten)?;
-    println!("{}", args.out.join("index.html").display());
+    show!("{}", args.out.join("index.html").display());
     Ok(())
 }
 

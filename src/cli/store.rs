@@ -46,16 +46,16 @@ pub fn status(args: &StatusArgs) -> Result<(), Failure> {
     folder::usable(&args.results.join(".store"), "--results")?;
     let folders = result_folders(&args.results)?;
     if folders.is_empty() {
-        println!("no results in {}; start with: ablate run experiments/corpus.yaml", args.results.display());
+        show!("no results in {}; start with: ablate run experiments/corpus.yaml", args.results.display());
     } else {
-        println!("{:<40} {:>8} {:>8} {:>8}  seeds", "experiment/lab", "finished", "diverged", "failed");
+        show!("{:<40} {:>8} {:>8} {:>8}  seeds", "experiment/lab", "finished", "diverged", "failed");
     }
     for folder in folders {
         let trials = results::read(&folder)?.trials;
         let count = |outcome: Outcome| trials.iter().filter(|trial| trial.outcome == outcome).count();
         let seeds: BTreeSet<u64> = trials.iter().map(|trial| trial.seed).collect();
         let name = folder.strip_prefix(&args.results).unwrap_or(&folder).display().to_string();
-        println!(
+        show!(
             "{name:<40} {:>8} {:>8} {:>8}  {}",
             count(Outcome::Finished),
             count(Outcome::Diverged),
@@ -64,24 +64,24 @@ pub fn status(args: &StatusArgs) -> Result<(), Failure> {
         );
     }
     let seen = overview(&Store::at(&args.results.join(".store"))?)?;
-    println!("\nstore: {}", args.results.join(".store").display());
+    show!("\nstore: {}", args.results.join(".store").display());
     for (kind, (count, size)) in &seen.finished {
-        println!("  {kind:<12} {count:>6} done  {:>10}", bytes(*size));
+        show!("  {kind:<12} {count:>6} done  {:>10}", bytes(*size));
     }
     for (key, holder) in &seen.running {
         let by = holder
             .as_ref()
             .map_or(String::new(), |holder| format!(" by {} (pid {}): {}", holder.host, holder.pid, holder.what));
-        println!("  {} running{by}", key.short());
+        show!("  {} running{by}", key.short());
     }
     for (key, step) in &seen.resumable {
-        println!("  {} interrupted at step {step}; the next run goes on from there", key.short());
+        show!("  {} interrupted at step {step}; the next run goes on from there", key.short());
     }
     if seen.quarantined > 0 {
-        println!("  {} damaged entries set aside; `ablate gc` removes them", seen.quarantined);
+        show!("  {} damaged entries set aside; `ablate gc` removes them", seen.quarantined);
     }
     if let Some(free) = seen.free {
-        println!("  {} free on this disk", bytes(free));
+        show!("  {} free on this disk", bytes(free));
     }
     Ok(())
 }
@@ -101,7 +101,7 @@ fn there(results: &Path) -> Result<Store, Failure> {
 #[cfg(feature = "engine")]
 fn recomputed(store: &Store, count: usize) -> Result<Vec<String>, Failure> {
     let again = crate::exec::recompute(store, &crate::stages::LocalBench::default(), count)?;
-    println!("{} stages made again and compared byte by byte", again.len());
+    show!("{} stages made again and compared byte by byte", again.len());
     let differences = again
         .iter()
         .flat_map(|stage| stage.differences.iter().map(move |difference| format!("{}: {difference}", stage.stage)));
@@ -116,18 +116,18 @@ fn recomputed(_: &Store, _: usize) -> Result<Vec<String>, Failure> {
 pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let store = there(&args.results)?;
     let seen = check(&store)?;
-    println!("{} artifacts, {}: every byte read", seen.entries, bytes(seen.bytes));
+    show!("{} artifacts, {}: every byte read", seen.entries, bytes(seen.bytes));
     let mut wrong: Vec<String> =
         seen.findings.iter().map(|finding| format!("{}: {}", finding.entry, finding.problem)).collect();
     if args.recompute > 0 {
         wrong.extend(recomputed(&store, args.recompute)?);
     }
     if wrong.is_empty() {
-        println!("nothing differs");
+        show!("nothing differs");
         return Ok(());
     }
     for line in &wrong {
-        println!("{line}");
+        show!("{line}");
     }
     Err(Failure::internal(format!("{} of them differ from their records", wrong.len()))
         .hint("the next run sets damaged artifacts aside and makes them again"))
@@ -159,9 +159,9 @@ pub fn gc(args: &GcArgs) -> Result<(), Failure> {
         false => (collect(&store, &needed)?, "dropped"),
     };
     for item in &found {
-        println!("{verb} {} ({}): {}", item.path.display(), bytes(item.bytes), item.why);
+        show!("{verb} {} ({}): {}", item.path.display(), bytes(item.bytes), item.why);
     }
     let size: u64 = found.iter().map(|item| item.bytes).sum();
-    println!("{verb} {} entries, {}", found.len(), bytes(size));
+    show!("{verb} {} entries, {}", found.len(), bytes(size));
     Ok(())
 }

@@ -148,14 +148,15 @@ pub fn name(node: &Node, mistakes: &mut Mistakes) -> Option<Name> {
 /// Whether a name holds plain letters, digits, `.`, `_`, `+` and `-` only; reports it if not.
 pub fn check_name(name: &Name, mistakes: &mut Mistakes) -> bool {
     let fine = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
-    // Names become folders: one that begins with a dot could be hidden, or another folder altogether.
-    let ok =
-        !name.text.is_empty() && name.text.len() <= 64 && !name.text.starts_with('.') && name.text.chars().all(fine);
+    // Names become folders: one that begins with a dot could be hidden, or another folder altogether. And they become words
+    // of commands: one that begins with a hyphen would be a flag.
+    let first = !name.text.starts_with(['.', '-']);
+    let ok = !name.text.is_empty() && name.text.len() <= 64 && first && name.text.chars().all(fine);
     if !ok {
         mistakes.add(
             &name.at,
             format!(
-                "`{name}` can't be a name: a to z, A to Z, digits, `.` (not first), `_`, `+` and `-` only, at most 64"
+                "`{name}` can't be a name: a to z, A to Z, digits, `_`, `+`, and `.` and `-` (not first) only, at most 64"
             ),
         );
     }

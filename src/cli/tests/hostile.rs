@@ -71,9 +71,28 @@ fn nothing_from_a_file_is_markup_in_a_report() {
 }
 
 #[test]
+fn nothing_from_a_file_commands_a_terminal() {
+    let place = Place::new();
+    let run = place.ablate("run bytes.yaml --lab ./tiny.yaml --progress none", None);
+    assert!(run.status.success(), "{}", said(&run));
+    let trials = place.path().join("results/bytes/selftest/trials.jsonl");
+    let sound = fs::read_to_string(&trials).unwrap();
+    let says = |from: &str, to: &str, verb: &str| {
+        assert!(sound.contains(from));
+        fs::write(&trials, sound.replace(from, to)).unwrap();
+        let words = said(&place.ablate(verb, None));
+        assert!(words.contains('\u{fffd}') && !words.contains('\u{1b}'), "{verb}: {words:?}");
+    };
+    says("\"finished\"", "\"\\u001b]0;mine\\u0007\"", "report bytes.yaml --lab ./tiny.yaml");
+    let arms = "\"arm\":\"family=llama\"";
+    let compare = "compare bytes.yaml --lab ./tiny.yaml --a family=llama --b family=qwen";
+    says(arms, "\"arm\":\"\\u001b[2J\"", compare);
+}
+
+#[test]
 fn names_cannot_leave_their_folder() {
     let place = Place::new();
-    for name in ["..", "../up", ".hidden", "a/b", "a\\\\b"] {
+    for name in ["..", "../up", ".hidden", "-flag", "a/b", "a\\\\b"] {
         place.write(
             "tiny.yaml",
             &include_str!("../selftest/lab.yaml").replacen("lab: selftest", &format!("lab: \"{name}\""), 1),

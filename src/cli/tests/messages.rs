@@ -101,6 +101,7 @@ fn every_mistake_at_the_command_line() {
     talk.say("run bytes.yaml --lab ./tiny.yaml --seeds 18446744073709551615");
     talk.say("run bytes.yaml --lab ./tiny.yaml --device gpu");
     talk.say("run bytes.yaml --lab ./tiny.yaml --device cuda:first");
+    talk.say("run bytes.yaml --lab ./tiny.yaml --device cuda:");
     talk.say("run bytes.yaml --lab ./tiny.yaml --only family");
     talk.say("run bytes.yaml --lab ./tiny.yaml --only famly=llama");
     talk.say("run bytes.yaml --lab ./tiny.yaml --only family=lama");

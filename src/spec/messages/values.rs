@@ -229,7 +229,7 @@ fn a_length_schedule_starts_at_zero_and_rises() {
 #[test]
 fn names_are_fit_for_files_and_ids() {
     assert_snapshot!(mistakes("    long:", "    long, really:"), @r#"
-    error: `long, really` can't be a name: a to z, A to Z, digits, `.` (not first), `_`, `+` and `-` only, at most 64
+    error: `long, really` can't be a name: a to z, A to Z, digits, `_`, `+`, and `.` and `-` (not first) only, at most 64
        --> exp.yaml:14:5
        |
     14 |     long, really: { midtrain: { web: { mixture: { web: 90%, openr1: 10% } } } }
