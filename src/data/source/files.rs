@@ -65,18 +65,26 @@ fn walked(rule: &glob::Pattern, options: glob::MatchOptions) -> Result<Vec<PathB
         |path: &Path| if here { path.strip_prefix(".").unwrap_or(path).to_path_buf() } else { path.to_path_buf() };
     let matches = |path: &Path| rule.matches_path_with(&named(path), options);
     let mut found = Vec::new();
-    for entry in walkdir::WalkDir::new(root).follow_links(true) {
+    if !root.exists() {
+        return Ok(found);
+    }
+    // Wild parts of a pattern match no hidden name, so what lies below one is looked at only where it is spelt out.
+    let mut wild = Path::new(rule.as_str()).components().skip(fixed.components().count());
+    let spelt = wild.any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
+    let seen = |entry: &walkdir::DirEntry| spelt || !hidden(entry);
+    for entry in walkdir::WalkDir::new(root).follow_links(true).into_iter().filter_entry(seen) {
         match entry {
             Ok(entry) if matches(entry.path()) => found.push(named(entry.path())),
             Ok(_) => {}
-            // A link to nothing under a name that nobody asked for.
-            Err(error)
-                if error.loop_ancestor().is_none()
-                    && error.path().is_some_and(|path| path.is_symlink() && !matches(path)) => {}
+            // A link to nothing too, whatever its name: it may have led to a folder of a disk that is not there.
             Err(error) => return Err(unlisted(root, error)),
         }
     }
     Ok(found)
+}
+
+fn hidden(entry: &walkdir::DirEntry) -> bool {
+    entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.')
 }
 
 fn unlisted(folder: &Path, error: walkdir::Error) -> SourceError {
@@ -86,7 +94,6 @@ fn unlisted(folder: &Path, error: walkdir::Error) -> SourceError {
 }
 
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
-    let hidden = |entry: &walkdir::DirEntry| entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.');
     let mut files = Vec::new();
     for entry in walkdir::WalkDir::new(folder).follow_links(true).into_iter().filter_entry(|entry| !hidden(entry)) {
         let entry = entry.map_err(|error| unlisted(folder, error))?;

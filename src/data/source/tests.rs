@@ -102,19 +102,22 @@ fn links_that_lead_nowhere_or_in_a_circle_are_told_and_never_followed_for_ever()
         assert!(told("web/*").contains(name) || told("web/*").contains("web/circle"), "{}", told("web/*"));
         std::fs::remove_file(at("web").join(name)).unwrap();
     }
+    assert!(told("absent/**/*.jsonl").contains("no file matches the pattern"));
     symlink("../web", at("web/circle")).unwrap();
     assert!(told("web/**/*.jsonl").contains("web/circle: it is a link to a folder above it"));
     std::fs::remove_file(at("web/circle")).unwrap();
-    // Links to elsewhere are as good as what they lead to, and those that nobody asked for are nobody's business.
+    // Links to elsewhere are as good as what they lead to; to nothing, they may have led to a folder of shards.
     std::fs::create_dir_all(at("other/deep/.hidden")).unwrap();
     std::fs::write(at("other/c.jsonl"), "{\"text\":\"c\"}\n").unwrap();
     std::fs::write(at("other/deep/.hidden/d.jsonl"), "{\"text\":\"d\"}\n").unwrap();
+    symlink("nowhere", at("other/deep/.hidden/gone")).unwrap();
     symlink("../web/a.jsonl", at("other/b.jsonl")).unwrap();
     symlink("../../web", at("other/deep/link")).unwrap();
-    symlink("nowhere", at("other/notes")).unwrap();
     assert_eq!(read(&at("other/**/*.jsonl"), text(), BadLines::Fail).0, ["a", "c", "a"]);
+    symlink("nowhere", at("other/more")).unwrap();
+    assert!(told("other/**/*.jsonl").contains("other/more: No such file"));
     assert_eq!(read(&at("other/*.jsonl"), text(), BadLines::Fail).0, ["a", "c"]);
-    assert!(told("other").contains("other/notes: No such file"));
+    assert!(told("other").contains("other/more: No such file"));
 }
 
 #[test]
