@@ -11,6 +11,8 @@ mod files;
 mod format;
 mod lines;
 #[cfg(feature = "parquet")]
+mod pages;
+#[cfg(feature = "parquet")]
 mod table;
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,12 @@
 //! Rows of a Parquet file, only the columns that are asked for.
 
+use super::pages::{Checked, Chunks};
 use super::{Record, SourceError};
-use bytes::Bytes;
-use parquet::errors::Result as Parsed;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
-use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,7 +61,8 @@ fn rows(file: File, columns: &[&str]) -> Result<RowIter<'static>, String> {
         return Err(format!("there is no column `{}` (there are: {})", columns.join("`, `"), names.join(", ")));
     }
     let projection = Type::group_type_builder(schema.name()).with_fields(fields).build();
-    let rows = projection.and_then(|projection| RowIter::from_file_into(Box::new(reader)).project(Some(projection)));
+    let rows =
+        projection.and_then(|projection| RowIter::from_file_into(Box::new(Checked(reader))).project(Some(projection)));
     rows.map_err(|error| error.to_string())
 }
 
@@ -75,44 +74,4 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 /// Whether a column is where a file can have it; the `parquet` crate panics at one that isn't.
 fn lies_in_a_file(column: &ColumnChunkMetaData) -> bool {
     column.dictionary_page_offset().unwrap_or(column.data_page_offset()) >= 0 && column.compressed_size() >= 0
-}
-
-/// A file whose end can be reached a few times only: the `parquet` crate skips what a broken header counts, millions of
-/// numbers, say, whether or not they are there.
-struct Chunks(File);
-
-struct Ending {
-    inner: BufReader<File>,
-    ends: u32,
-}
-
-impl Length for Chunks {
-    fn len(&self) -> u64 {
-        self.0.len()
-    }
-}
-
-impl ChunkReader for Chunks {
-    type T = Ending;
-
-    fn get_read(&self, start: u64) -> Parsed<Ending> {
-        Ok(Ending { inner: self.0.get_read(start)?, ends: 0 })
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Parsed<Bytes> {
-        self.0.get_bytes(start, length)
-    }
-}
-
-impl Read for Ending {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.inner.read(into)?;
-        if count == 0 && !into.is_empty() {
-            self.ends += 1;
-            if self.ends > 100 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-        }
-        Ok(count)
-    }
 }

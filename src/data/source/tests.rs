@@ -276,4 +276,17 @@ mod tables {
         fs::write(&path, "PAR1 not really").unwrap();
         assert!(read(&path, text(), BadLines::Skip).1.unwrap().contains("failed to read"));
     }
+
+    /// Files that the crate believed: found by fuzzing.
+    #[test]
+    fn a_file_that_lies_about_itself_is_told_at_once() {
+        let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/parquet");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.parquet");
+        for (name, reason) in [("89baf6d3", "a dictionary of "), ("c10396cf", "unexpected end of file")] {
+            fs::copy(found.join(name), &path).unwrap();
+            let error = read(&path, text(), BadLines::Skip).1.unwrap();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
 }
