@@ -147,7 +147,7 @@ impl Records {
             for _ in 0..line {
                 table.next().transpose()?;
             }
-            return Ok(Records::Table(Box::new(table)));
+            Ok(Records::Table(Box::new(table)))
         }
         #[cfg(not(feature = "parquet"))]
         {
