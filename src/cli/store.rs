@@ -147,10 +147,7 @@ pub fn gc(args: &GcArgs) -> Result<(), Failure> {
     for (note, keys) in unfinished {
         let kept = keys.iter().filter(|key| there.contains(key) && !needed.contains(key)).count();
         if kept > 0 {
-            println!(
-                "kept {kept} stages for a run that is not finished; if it never will be, remove {}",
-                note.display()
-            );
+            show!("kept {kept} stages for a run that is not finished; if it never will be, remove {}", note.display());
         }
         needed.extend(keys);
     }

@@ -1,8 +1,8 @@
 //! From the gradient by a pass's output to those by its parameters, written out.
 //!
 //! candle's autograd was here first, a layer at a time. It gave every operation a tensor of zeros to add its gradient to, also
-//! masks and angles, which need none, and went over all scores some thirty times, mostly by broadcasts; on a GPU that took an
-//! order of magnitude longer than the products. Autograd over the plain composition is now the tests' oracle.
+//! masks and angles, which need none, and went over all scores many times, mostly by broadcasts; what that costs on a GPU was
+//! never taken apart, but training there was an order of magnitude slower than PyTorch's. Autograd over the plain composition is now the tests' oracle.
 
 use super::forward::{Pass, linear, norm, raw, scaled, turn};
 use super::weights::{Layer, Param};

@@ -1,10 +1,10 @@
 //! The next token of every row, without its logits coming to the host.
 //!
 //! As the host draws: first the block of tokens that a random number falls in, then the place in the block. The device
-//! sums weights by block and the host is sent the sums, then one block of each row: for a vocabulary of 128,256 a hundredth of
-//! the logits. Which token a number falls on is the host's but for the rounding of sums.
+//! sums weights by block and the host is sent the sums, then one block of each row: of 128,256 logits the 2004 sums and 64
+//! of them. Which token a number falls on is the host's but for the rounding of sums.
 
-use super::forward::HIDDEN;
+use super::forward::{HIDDEN, Spread};
 use crate::model::generate::Sampling;
 use candle_core::{D, Device, Result, Tensor};
 
@@ -27,21 +27,20 @@ pub struct Drawn {
 
 impl<'a> Draws<'a> {
     pub fn new(sampling: &'a Sampling, vocab: usize, device: &Device) -> Result<Draws<'a>> {
-        let banned: Vec<f32> =
-            (0..vocab).map(|token| if sampling.banned.contains(&(token as u32)) { HIDDEN } else { 0.0 }).collect();
+        let mut hidden = vec![0.0; vocab];
+        for token in &sampling.banned {
+            if let Some(at) = hidden.get_mut(*token as usize) {
+                *at = HIDDEN;
+            }
+        }
         let banned =
-            if sampling.banned.is_empty() { None } else { Some(Tensor::from_vec(banned, (1, vocab), device)?) };
+            if sampling.banned.is_empty() { None } else { Some(Tensor::from_vec(hidden, (1, vocab), device)?) };
         Ok(Draws { sampling, banned })
     }
 
     /// Of each row of logits `[rows, vocab]` the token that its number, in `[0, 1)`, falls on.
     pub fn tokens(&self, logits: &Tensor, uniforms: &[f32]) -> Result<Vec<Drawn>> {
-        let top = logits.max_keepdim(D::Minus1)?;
-        let powers = logits.broadcast_sub(&top)?.exp()?;
-        let total = powers.sum_keepdim(D::Minus1)?;
-        let mean = ((&powers * logits)?.sum_keepdim(D::Minus1)? / &total)?;
-        let whole = (total.log()? + top)?;
-
+        let Spread { powers, whole, entropy, .. } = Spread::of(logits)?;
         let allowed = match &self.banned {
             Some(banned) => logits.broadcast_add(banned)?,
             None => logits.clone(),
@@ -57,7 +56,7 @@ impl<'a> Draws<'a> {
         };
 
         let chosen = Tensor::from_slice(&tokens, (tokens.len(), 1), logits.device())?;
-        let said = Tensor::cat(&[(logits.gather(&chosen, 1)? - &whole)?, (whole - mean)?], 1)?.to_vec2::<f32>()?;
+        let said = Tensor::cat(&[(logits.gather(&chosen, 1)? - whole)?, entropy], 1)?.to_vec2::<f32>()?;
         let drawn = |(token, said): (u32, Vec<f32>)| Drawn { token, logprob: said[0], entropy: said[1] };
         Ok(tokens.into_iter().zip(said).map(drawn).collect())
     }

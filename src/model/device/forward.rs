@@ -11,7 +11,7 @@
 use super::weights::{DeviceWeights, Layer};
 use crate::model::packed::Weights;
 use crate::recipe::ModelShape;
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
 use candle_nn::rotary_emb::rope_thd;
 use std::ops::Range;
@@ -174,7 +174,7 @@ impl Block {
 
 /// Over the square root of the last dimension: queries, before they meet keys.
 pub fn scaled(q: &Tensor) -> Result<Tensor> {
-    q * (1.0 / (q.dim(candle_core::D::Minus1)? as f64).sqrt())
+    q * (1.0 / (q.dim(D::Minus1)? as f64).sqrt())
 }
 
 /// Queries, keys and values of `[T, hidden]`, rotated: `[T, heads, head_dim]` each.
@@ -219,4 +219,27 @@ pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
 /// RMSNorm over the last dimension.
 pub fn norm(x: &Tensor, gain: &Tensor, shape: &ModelShape) -> Result<Tensor> {
     rms_norm(x, gain, shape.norm_eps as f32)
+}
+
+/// What rows of logits say, `[rows, vocab]`: only sums over the vocabulary are ever divided, never the numbers themselves.
+pub struct Spread {
+    /// `exp(logit - largest)`, `[rows, vocab]`.
+    pub powers: Tensor,
+    /// Their sums, `[rows, 1]`, as the others are.
+    pub total: Tensor,
+    /// `log Σ exp(logit)`.
+    pub whole: Tensor,
+    pub entropy: Tensor,
+}
+
+impl Spread {
+    pub fn of(logits: &Tensor) -> Result<Spread> {
+        let top = logits.max_keepdim(D::Minus1)?;
+        let powers = logits.broadcast_sub(&top)?.exp()?;
+        let total = powers.sum_keepdim(D::Minus1)?;
+        let mean = ((&powers * logits)?.sum_keepdim(D::Minus1)? / &total)?;
+        let whole = (total.log()? + top)?;
+        let entropy = (&whole - mean)?;
+        Ok(Spread { powers, total, whole, entropy })
+    }
 }

@@ -6,14 +6,14 @@
 //! device, in f32, and come to the host once.
 
 use super::backward::{self, Sums};
-use super::forward::linear;
+use super::forward::{Spread, linear};
 use super::weights::DeviceWeights;
 use super::{OnDevice, micro_batches};
 use crate::model::decoder::Objective;
 use crate::model::packed::Weights;
 use crate::model::{Batch, NO_TARGET, Params, TokenScores};
 use crate::recipe::ModelShape;
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use std::ops::Range;
 
 pub fn scores(
@@ -88,15 +88,10 @@ impl Head<'_> {
             let targets = Tensor::new(targets, device)?.unsqueeze(1)?;
             let hidden = hidden.index_select(&local, 0)?;
 
-            // Only the sums over the vocabulary are divided, never the numbers themselves.
             let logits = linear(&hidden, head)?;
-            let top = logits.max_keepdim(D::Minus1)?;
-            let powers = logits.broadcast_sub(&top)?.exp()?;
-            let total = powers.sum_keepdim(D::Minus1)?;
-            let whole = (total.log()? + top)?;
-            let logprob = (logits.gather(&targets, 1)? - &whole)?.flatten_all()?.to_vec1::<f32>()?;
-            let mean = ((&powers * &logits)?.sum_keepdim(D::Minus1)? / &total)?;
-            let entropy = (whole - mean)?.flatten_all()?.to_vec1::<f32>()?;
+            let Spread { powers, total, whole, entropy } = Spread::of(&logits)?;
+            let logprob = (logits.gather(&targets, 1)? - whole)?.flatten_all()?.to_vec1::<f32>()?;
+            let entropy = entropy.flatten_all()?.to_vec1::<f32>()?;
             drop(logits);
             for (at, row) in rows.iter().enumerate() {
                 (scores.logprob[*row], scores.entropy[*row]) = (logprob[at], entropy[at]);
