@@ -123,6 +123,29 @@ fn bytes_depend_on_neither_threads_nor_jobs_nor_a_kill_at_any_moment() {
     assert!(results(place.path(), "killed") == expected, "mending gave other bytes");
 }
 
+#[test]
+fn a_run_of_fewer_seeds_takes_nothing_away() {
+    let place = place();
+    assert!(ablate(place.path(), "out", &["--seeds", "2"]).status().unwrap().success());
+    let both = results(place.path(), "out");
+    assert!(ablate(place.path(), "out", &[]).status().unwrap().success());
+    assert!(results(place.path(), "out") == both, "the lab asks for one seed; the other's rows still hold");
+
+    // As in a clone of a repository that holds results and no store.
+    fs::remove_dir_all(place.path().join("out/.store")).unwrap();
+    assert!(ablate(place.path(), "out", &[]).status().unwrap().success());
+    assert!(results(place.path(), "out") == both, "rows of a seed that was not asked for need no store");
+
+    // Rows of another recipe go, whatever their seed.
+    fs::write(place.path().join("tiny.yaml"), LAB.replace("budget: 60k tokens", "budget: 50k tokens")).unwrap();
+    assert!(ablate(place.path(), "out", &[]).status().unwrap().success());
+    let seeds = |trials: &str| trials.lines().map(|line| line.contains("\"seed\":1,")).collect::<Vec<_>>();
+    assert_eq!(
+        (seeds(&both.0), seeds(&results(place.path(), "out").0)),
+        (vec![false, true, false, true], vec![false; 2])
+    );
+}
+
 /// A run with an artifact to show for itself, so that it is under way.
 fn under_way(place: &Path, results: &str, extra: &[&str]) -> Child {
     begun(place, results, ablate(place, results, extra))

@@ -76,7 +76,7 @@ pub struct Selection {
     /// Folder of results; the store of artifacts is `.store` inside it.
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub results: PathBuf,
-    /// Run seeds 0 to N-1 instead of the file's.
+    /// Seeds 0 to N-1 instead of the lab's; results of other seeds stay as long as they are of the same recipe.
     #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub seeds: Option<u64>,
     /// Only arms at this level; may be given several times (levels of one axis add up, axes narrow).

@@ -27,7 +27,7 @@ pub fn older(experiment: &Experiment, lab: &Lab, results: &Results) -> Result<Ve
         let plans = lower(experiment, lab, &seeds, backend).map_err(Failure::usage)?;
         left.retain(|trial| {
             let plan = plans.iter().find(|plan| plan.arm == trial.arm && plan.seed.0 == trial.seed);
-            plan.is_some_and(|plan| !needs_outside(plan) && !is_of(trial, plan))
+            plan.is_some_and(|plan| !needs_outside(plan) && !trial.is_of(plan))
         });
     }
     let mut arms: Vec<String> = left.into_iter().map(|trial| trial.arm.clone()).collect();
@@ -45,11 +45,6 @@ pub fn in_words(arms: &[String]) -> Option<String> {
          `ablate explain` says what has changed, and `ablate run` makes them anew.",
         arms.join(", ")
     ))
-}
-
-fn is_of(trial: &Trial, plan: &TrialPlan) -> bool {
-    let key = |name: &str| plan.stages.iter().find(|stage| stage.name == name).map(|stage| stage.key.to_string());
-    trial.stages.iter().all(|(name, made)| key(name).as_deref() == Some(made))
 }
 
 fn needs_outside(plan: &TrialPlan) -> bool {

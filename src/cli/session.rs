@@ -4,9 +4,9 @@ use super::args::Selection;
 use super::failure::Failure;
 use super::folder;
 use crate::cache::{Digests, Store};
-use crate::exec::Setup;
+use crate::exec::{Setup, results::read as read_results};
 use crate::plan::{Known, Outside, TrialPlan, lower, lower_with};
-use crate::recipe::{Backend, CheckpointRecipe, Key, Recipe};
+use crate::recipe::{Backend, CheckpointRecipe, Key, Recipe, Seed};
 use crate::spec::bind::Family;
 use crate::spec::experiment::{Experiment, MOST_SEEDS};
 use crate::spec::lab::{Lab, LabError};
@@ -22,9 +22,10 @@ pub struct Session {
     pub lab: Lab,
     /// What its stages compute on.
     pub backend: Backend,
-    /// Every trial of the experiment, in the order of results.
+    /// Every trial of the experiment under the seeds asked for, and those of other seeds whose results still hold, in the
+    /// order of results.
     pub trials: Vec<TrialPlan>,
-    /// Indices of those asked for by `--only`.
+    /// Indices of those asked for by `--only` and `--seeds`.
     pub selected: BTreeSet<usize>,
     pub store: Store,
     /// `results/<experiment>/<lab>`.
@@ -74,10 +75,16 @@ impl Session {
         folder::usable(&selection.results.join(".store"), "--results")?;
         let store = Store::at(&selection.results.join(".store"))?;
         let (outside, sources, absent, digests) = look_outside(&kept, &lab, &store, fetch)?;
-        let trials = lower_with(&experiment, &lab, &outside, &seeds, backend).map_err(Failure::usage)?;
+        // A run of fewer seeds takes nothing away. Results that cannot be read are set aside by the run, not here.
+        let made = read_results(&results).unwrap_or_default().trials;
+        let others: BTreeSet<Seed> =
+            made.iter().map(|trial| Seed(trial.seed)).filter(|seed| !seeds.contains(seed)).collect();
+        let all: Vec<Seed> = seeds.iter().copied().chain(others).collect();
+        let mut trials = lower_with(&experiment, &lab, &outside, &all, backend).map_err(Failure::usage)?;
+        trials.retain(|plan| seeds.contains(&plan.seed) || made.iter().any(|trial| trial.is_of(plan)));
         let kept: HashSet<&str> = kept.arms.iter().map(|arm| arm.id.as_str()).collect();
-        let selected = trials.iter().enumerate().filter(|(_, trial)| kept.contains(trial.arm.as_str()));
-        let selected = selected.map(|(index, _)| index).collect();
+        let asked = |trial: &TrialPlan| kept.contains(trial.arm.as_str()) && seeds.contains(&trial.seed);
+        let selected = (0..trials.len()).filter(|index| asked(&trials[*index])).collect();
         Ok(Session { experiment, lab, backend, trials, selected, store, results, outside, sources, absent, digests })
     }
 

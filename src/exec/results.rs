@@ -7,6 +7,7 @@
 //! of their own, since the sampler's are the trainer's).
 
 use crate::cache::{DiskError, disk};
+use crate::plan::TrialPlan;
 use crate::recipe::Key;
 use crate::text;
 use serde::de::{MapAccess, Visitor};
@@ -41,6 +42,14 @@ pub struct Trial {
     /// Read from elsewhere (W&B exports, a paper's table), not run here.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub imported: bool,
+}
+
+impl Trial {
+    /// Whether it is the trial that is planned, made from the very stages that a run would make now.
+    pub fn is_of(&self, plan: &TrialPlan) -> bool {
+        let planned = plan.stages.iter().map(|stage| (stage.name.clone(), stage.key.to_string()));
+        self.arm == plan.arm && self.seed == plan.seed.0 && self.stages.0.iter().cloned().eq(planned)
+    }
 }
 
 /// How a trial ended. A diverged arm is data, not an error.

@@ -71,11 +71,9 @@ impl Writer {
         }
         let still_holds = |(index, plan): (usize, &TrialPlan)| {
             let (trial, rendered) = old_of.remove(&(plan.arm.clone(), plan.seed.0))?;
-            let planned = plan.stages.iter().map(|stage| (stage.name.clone(), stage.key.to_string()));
-            let same = trial.stages.0.iter().cloned().eq(planned);
             let retried = trial.outcome == Outcome::Failed && selected.contains(&index);
             let levels = trial.levels.0 == plan.levels;
-            (same && levels && !retried).then_some(rendered)
+            (trial.is_of(plan) && levels && !retried).then_some(rendered)
         };
         let rows: Vec<Option<Rendered>> = trials.iter().enumerate().map(still_holds).collect();
         let unseen = rows.iter().map(Option::is_some).collect();
