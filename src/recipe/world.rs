@@ -16,7 +16,8 @@ pub struct World {
     /// Changes that one event holds. With 1, an event is one sentence and one hop of arithmetic. With more, one hop over
     /// all of them is hard and step-by-step arithmetic is easy, which gives long chain-of-thought something to do.
     pub changes_per_event: u8,
-    /// Probability that an event doubles the number instead (only with one change an event).
+    /// Probability that a change doubles the number instead. Sums and differences of an event may be taken in any order,
+    /// hence all at once; doubles among them may not.
     pub doubles: f64,
     /// Relative frequency of difficulty 1, 2, … in every maths corpus.
     pub corpus_difficulty: Vec<f64>,

@@ -153,9 +153,6 @@ pub fn read_world(node: &Node, mistakes: &mut Mistakes) -> Option<World> {
     let doubles = fields.or("doubles", 0.0, reader::share);
     let corpus_difficulty = fields.required("corpus_difficulty", read_difficulty);
     fields.finish();
-    if changes_per_event > 1 && doubles > 0.0 {
-        mistakes.add(&node.at, "doubles exist only with one change an event");
-    }
     Some(World {
         max_number: max_number?,
         max_change: max_change?,

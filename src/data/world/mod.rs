@@ -65,10 +65,6 @@ pub fn check(world: &World) -> Result<(), WorldError> {
     within("max_change", world.max_change, 1, world.max_number)?;
     within("changes_per_event", world.changes_per_event, 1, 9)?;
     check_probability("doubles", world.doubles, 0.9)?;
-    if world.changes_per_event > 1 && world.doubles > 0.0 {
-        let expected = "0 where an event holds several changes".to_string();
-        return Err(out_of_range("doubles", world.doubles.to_string(), expected));
-    }
     check_difficulty(world, "corpus_difficulty", &world.corpus_difficulty)
 }
 

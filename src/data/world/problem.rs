@@ -1,7 +1,9 @@
 //! One problem of the maths world: a story, its question, and what is true at every point of it.
 //!
 //! With one change an event (`tom buys 3 more .`) an event is one sentence and one hop of arithmetic. With more
-//! (`first buys 5 eats 2 finds 4 .`) the event carries a label, and one hop over all its changes is hard.
+//! (`first buys 5 eats 2 finds 4 .`) the event carries a label, and one hop over all its changes is hard: harder with
+//! doubles among them (`first buys 5 double 2 finds 4 .`), since the order of sums and differences does not matter and that
+//! of doubles does.
 
 use super::vocabulary::{LABELS, NAMES, OBJECTS};
 use crate::recipe::world::Split;
@@ -55,7 +57,7 @@ impl Event {
         self.changes[self.changes.len() - 1].after
     }
 
-    /// The whole event in one hop, without its result: `5 + 4 - 2`.
+    /// The whole event in one hop, taken from left to right, without its result: `5 + 4 * 2`.
     pub fn left_side(&self) -> String {
         let mut text = self.before().to_string();
         for change in &self.changes {
@@ -138,16 +140,7 @@ pub fn held_out(question: &str) -> bool {
 fn sentence_event(world: &World, name: &str, object: &str, value: u8, rng: &mut Rng) -> Event {
     loop {
         let doubles = rng.chance(world.doubles);
-        let change = if doubles {
-            (value > 0 && value <= world.max_number / 2).then(|| Change {
-                before: value,
-                op: Op::Times,
-                by: 2,
-                after: 2 * value,
-            })
-        } else {
-            draw_change(world, value, rng)
-        };
+        let change = if doubles { doubled(world, value) } else { draw_change(world, value, rng) };
         let Some(change) = change else { continue };
         let by = change.by;
         let sentence = match (change.op, rng.below(if change.op == Op::Plus { 3 } else { 4 })) {
@@ -170,14 +163,27 @@ fn labelled_event(world: &World, label: &str, start: u8, rng: &mut Rng) -> Event
     let mut value = start;
     let mut changes = Vec::with_capacity(world.changes_per_event as usize);
     while changes.len() < world.changes_per_event as usize {
-        let Some(change) = draw_change(world, value, rng) else { continue };
-        let verbs = if change.op == Op::Plus { ["buys", "finds", "gets"] } else { ["loses", "eats", "sells"] };
-        sentence.push_str(&format!(" {} {}", rng.pick(&verbs), change.by));
+        // A world without doubles draws nothing for them here, as in its first version: its documents are the same.
+        let doubles = world.doubles > 0.0 && rng.chance(world.doubles);
+        let change = if doubles { doubled(world, value) } else { draw_change(world, value, rng) };
+        let Some(change) = change else { continue };
+        let verb = match change.op {
+            Op::Plus => rng.pick(&["buys", "finds", "gets"]),
+            Op::Minus => rng.pick(&["loses", "eats", "sells"]),
+            Op::Times => "double",
+        };
+        sentence.push_str(&format!(" {verb} {}", change.by));
         value = change.after;
         changes.push(change);
     }
     sentence.push_str(" .");
     Event { sentence, changes }
+}
+
+/// Twice as much; none if it would leave the range or change nothing.
+fn doubled(world: &World, before: u8) -> Option<Change> {
+    let fits = before > 0 && before <= world.max_number / 2;
+    fits.then_some(Change { before, op: Op::Times, by: 2, after: 2 * before })
 }
 
 /// A sum or a difference, as likely; none if it would leave the range.
