@@ -70,7 +70,7 @@ pub const LAB: &str = "proxy";
 pub struct Selection {
     /// Experiment file.
     pub experiment: PathBuf,
-    /// Lab that binds the experiment's names: a name that is built in (smoke, proxy, study, deep, smollm2-135m, llama-3.2-1b, qwen2.5-1.5b, llama-3.2-3b) or a path.
+    /// Lab that binds the experiment's names: a name that is built in (smoke, proxy, study, deep, deeper, smollm2-135m, llama-3.2-1b, qwen2.5-1.5b, llama-3.2-3b) or a path.
     #[arg(long, default_value = LAB, value_name = "NAME|PATH")]
     pub lab: String,
     /// Folder of results; the store of artifacts is `.store` inside it.
@@ -228,7 +228,7 @@ pub struct CompareArgs {
     /// Arms on the other side.
     #[arg(long, value_name = "AXIS=LEVEL[,…]", required_unless_present = "other")]
     pub b: Option<String>,
-    /// Metric of a trial, e.g. `rl.accuracy/all`.
+    /// Metric of a trial, e.g. `rl.accuracy/all`, or `peak.accuracy/all` for the best evaluation during RL.
     #[arg(long, default_value = "rl.accuracy_sampled/all", value_name = "M")]
     pub metric: String,
 }

@@ -8,7 +8,7 @@ use super::older;
 use super::session::{Session, pairs};
 use crate::exec::results;
 use crate::spec::experiment::Experiment;
-use crate::verdict::{ClaimInput, Direction, Side, Verdict, judge, overlap, overlaps};
+use crate::verdict::{ClaimInput, Direction, Side, Verdict, add_peaks, judge, overlap, overlaps};
 use std::collections::BTreeSet;
 
 pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
@@ -20,7 +20,8 @@ pub fn compare(args: &CompareArgs) -> Result<(), Failure> {
         return Err(Failure::usage("--a and --b say which arms to compare"));
     };
     let (a, b) = (side(text_a, &session.experiment)?, side(text_b, &session.experiment)?);
-    let read = results::read(&session.results)?;
+    let mut read = results::read(&session.results)?;
+    add_peaks(&mut read);
     let run = again(&args.selection, None);
     if read.trials.is_empty() {
         return Err(Failure::usage(format!("there are no results in {}", session.results.display())).hint(run));

@@ -21,7 +21,7 @@ use crate::spec::claim::{self, Claim};
 use crate::spec::experiment::Experiment;
 use crate::spec::lab::Lab;
 use crate::text;
-use crate::verdict::{ClaimInput, Direction, Results, overlap};
+use crate::verdict::{ClaimInput, Direction, Results, add_peaks, overlap};
 use serde_json::json;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
@@ -33,7 +33,8 @@ pub fn report(args: &ReportArgs) -> Result<(), Failure> {
     let guide = guide(args)?;
     for Job { file, name, lab, kind } in chosen(args)? {
         let folder = args.results.join(&name).join(&lab);
-        let read = results::read(&folder)?;
+        let mut read = results::read(&folder)?;
+        add_peaks(&mut read);
         let mut input = match &kind {
             Kind::Known(experiment, lab) => input(experiment, lab, read)?,
             Kind::Alone => ExperimentInput::of_results(&name, &lab, read),

@@ -75,6 +75,7 @@ pub fn phrase(metric: &str) -> String {
         "rl" => " after RL".to_string(),
         "rl0" => " before RL".to_string(),
         "gain" => ", gain by RL".to_string(),
+        "peak" => " at its best during RL".to_string(),
         "base" => " of the base model".to_string(),
         stage => format!(" after stage {stage}"),
     }
@@ -101,6 +102,7 @@ mod tests {
     fn metrics_are_named_as_in_the_paper() {
         assert_eq!(phrase("rl.accuracy/math500"), "accuracy on MATH500 after RL");
         assert_eq!(phrase("gain.accuracy_sampled/all"), "accuracy, sampled, gain by RL");
+        assert_eq!(phrase("peak.accuracy/math500"), "accuracy on MATH500 at its best during RL");
         assert_eq!(phrase("stable.response_length/gsm8k"), "response length, correct on GSM8K after stage stable");
         assert_eq!(title("rl.grad_norm"), "Grad norm");
         assert_eq!(title("rl.truncated_sampled/all"), "Truncated responses, sampled");

@@ -86,6 +86,10 @@ const OF_BENCHMARKS: [&str; 8] = [
     "truncated",
     "truncated_sampled",
 ];
+/// Those of them that have a best.
+const WITH_A_PEAK: [&str; 2] = ["accuracy", "accuracy_sampled"];
+/// What can be measured where there is RL: its end, the policy before it, the difference, and the best of its evaluations.
+const AROUND_RL: [&str; 4] = ["rl", "rl0", "gain", "peak"];
 /// Metrics of training stages.
 const OF_TRAINING: [&str; 2] = ["loss", "tokens"];
 /// Metrics of RL besides those of benchmarks.
@@ -221,7 +225,7 @@ fn check_metric<'a>(metric: &Metric, node: &Node, arms: impl Iterator<Item = &'a
         let mut stages: Vec<&str> = vec!["base"];
         stages.extend(arm.spec.midtrain.iter().map(|phase| phase.name.as_str()));
         if arm.spec.rl.is_some() {
-            stages.extend(["rl", "rl0", "gain"]);
+            stages.extend(AROUND_RL);
         }
         if !stages.contains(&metric.stage.as_str()) {
             let message = format!("arm `{}` has no stage `{}` to measure", arm.id, metric.stage);
@@ -229,12 +233,13 @@ fn check_metric<'a>(metric: &Metric, node: &Node, arms: impl Iterator<Item = &'a
             return;
         }
         let is_rl = metric.stage == "rl";
-        let is_training = !["rl", "rl0", "gain"].contains(&metric.stage.as_str());
-        let per_benchmark = OF_BENCHMARKS.contains(&metric.name.as_str()) || is_pass_at(&metric.name);
+        let is_training = !AROUND_RL.contains(&metric.stage.as_str());
+        let of_benchmarks = if metric.stage == "peak" { &WITH_A_PEAK[..] } else { &OF_BENCHMARKS };
+        let per_benchmark = of_benchmarks.contains(&metric.name.as_str()) || is_pass_at(&metric.name);
         let alone = (is_training && OF_TRAINING.contains(&metric.name.as_str()))
             || (is_rl && OF_RL.contains(&metric.name.as_str()));
         if !per_benchmark && !alone {
-            let mut known = OF_BENCHMARKS.to_vec();
+            let mut known = of_benchmarks.to_vec();
             known.push("pass@K");
             known.extend(if is_training {
                 &OF_TRAINING[..]

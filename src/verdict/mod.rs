@@ -12,6 +12,7 @@ pub mod compare;
 pub mod estimate;
 pub mod judge;
 pub mod overlap;
+pub mod peak;
 pub mod student;
 
 pub use crate::exec::results::{CurvePoint, Outcome, Results, Trial};
@@ -19,3 +20,4 @@ pub use compare::{Comparison, Side, compare};
 pub use estimate::Estimate;
 pub use judge::{ClaimInput, Direction, Judged, Verdict, judge, judge_all};
 pub use overlap::{Overlap, overlaps};
+pub use peak::add_peaks;

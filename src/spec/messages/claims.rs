@@ -52,6 +52,19 @@ fn a_claim_names_a_metric_of_its_stage() {
 }
 
 #[test]
+fn only_shares_of_right_answers_have_a_peak() {
+    assert_eq!(mistakes("rl.accuracy/all", "peak.accuracy_sampled/all"), "nothing wrong");
+    assert_snapshot!(mistakes("rl.accuracy/all", "peak.response_length/all"), @r#"
+    error: stage `peak` has no metric `response_length`
+       --> exp.yaml:21:13
+       |
+    21 |     metric: peak.response_length/all
+       |             ^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: one of `accuracy`, `accuracy_sampled`, `pass@K`
+    "#);
+}
+
+#[test]
 fn a_claim_names_a_benchmark_of_its_arms() {
     assert_snapshot!(mistakes("rl.accuracy/all", "rl.accuracy/gsm"), @r#"
     error: arm `corpus=short,family=llama` is not evaluated on `gsm`
