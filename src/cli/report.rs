@@ -257,19 +257,29 @@ fn input(experiment: &Experiment, lab: &Lab, results: Results) -> Result<Experim
         label: if arm.levels.is_empty() { arm.id.to_string() } else { label(&arm.levels) },
         baseline: baseline(&arm.levels),
     });
+    let (unasked, asked): (Vec<&Claim>, Vec<&Claim>) =
+        experiment.claims.iter().partition(|claim| claim.seen.iter().any(|seen| seen.text == lab.name));
+    let mut warnings: Vec<String> = older::in_words(&older::older(experiment, lab, &results)?).into_iter().collect();
+    if !unasked.is_empty() {
+        let names: Vec<&str> = unasked.iter().map(|claim| claim.name.as_str()).collect();
+        warnings.push(format!(
+            "Written when these results had been seen, and therefore not judged on them: {}.",
+            names.join(", ")
+        ));
+    }
     Ok(ExperimentInput {
         name: experiment.name.clone(),
         lab: lab.name.clone(),
         question: experiment.question.clone(),
         axes: axes.collect(),
         arms: arms.collect(),
-        claims: experiment.claims.iter().map(claim_input).collect(),
+        claims: asked.into_iter().map(claim_input).collect(),
         paper: experiment.paper.as_ref().map_or(String::new(), |paper| paper.finding.clone()),
         place: place(experiment),
         benchmarks: benchmarks(lab),
         methods: methods::text(experiment, lab, &results),
         limits: methods::limits(lab, &results),
-        warnings: older::in_words(&older::older(experiment, lab, &results)?).into_iter().collect(),
+        warnings,
         mixtures: mixtures(experiment, lab)?,
         results,
         ..ExperimentInput::default()
@@ -336,4 +346,25 @@ fn mixtures(experiment: &Experiment, lab: &Lab) -> Result<Vec<MixtureRow>, Failu
         }
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_not_judged_on_results_that_were_seen_before_it_was_written() {
+        let experiment = read_experiment(Path::new("experiments/qa.yaml")).unwrap();
+        let of = |lab: &str| input(&experiment, &read_lab(lab).unwrap(), Results::default()).unwrap();
+        let peaks =
+            |input: &ExperimentInput| input.claims.iter().filter(|claim| claim.metric.starts_with("peak.")).count();
+        let (study, deeper) = (of("study"), of("deeper"));
+        assert_eq!((peaks(&study), peaks(&deeper)), (0, 2));
+        assert!(deeper.warnings.is_empty() && deeper.claims.len() == study.claims.len() + 2);
+        assert!(
+            study.warnings[0].contains("long-cot-peaks-above-web, long-cot-peaks-above-short-cot"),
+            "{:?}",
+            study.warnings
+        );
+    }
 }

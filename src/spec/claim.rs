@@ -7,6 +7,7 @@
 use super::arm::{Arm, ArmId};
 use super::axis::{Filter, TypedAxis};
 use super::mistake::{Mistakes, suggest};
+use super::name::Name;
 use super::reader::{self, Fields};
 use super::yaml::Node;
 use std::collections::BTreeSet;
@@ -26,6 +27,9 @@ pub struct Claim {
     /// Of the interval, between 0.5 and 1.
     pub confidence: f64,
     pub paper: Option<PaperClaim>,
+    /// Labs whose results had been seen when the claim was written. Results that suggested a claim can't be evidence for it, so
+    /// it is not judged there.
+    pub seen: Vec<Name>,
 }
 
 /// What the difference `a - b` must be for the claim to hold.
@@ -158,6 +162,10 @@ fn read_claim(
         Some(share)
     });
     let paper = fields.optional("paper", read_paper);
+    let seen = fields.or("seen", vec![], |node, m| {
+        let names: Vec<Name> = reader::items(node).iter().filter_map(|item| reader::name(item, m)).collect();
+        Some(names)
+    });
     fields.finish();
     if let (Some(metric), Some(node)) = (&metric, metric_node) {
         let sides = [&a, &b].into_iter().flatten().chain(versus.iter().flat_map(|(a, b)| [a, b]));
@@ -175,6 +183,7 @@ fn read_claim(
         smallest_effect: smallest_effect?,
         confidence,
         paper,
+        seen,
     })
 }
 
