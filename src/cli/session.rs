@@ -4,7 +4,8 @@ use super::args::Selection;
 use super::failure::Failure;
 use super::folder;
 use crate::cache::{Digests, Store};
-use crate::exec::{Setup, results::read as read_results};
+use crate::exec::Setup;
+use crate::exec::results::read_trials;
 use crate::plan::{Known, Outside, TrialPlan, lower, lower_with};
 use crate::recipe::{Backend, CheckpointRecipe, Key, Recipe, Seed};
 use crate::spec::bind::Family;
@@ -76,7 +77,7 @@ impl Session {
         let store = Store::at(&selection.results.join(".store"))?;
         let (outside, sources, absent, digests) = look_outside(&kept, &lab, &store, fetch)?;
         // A run of fewer seeds takes nothing away. Results that cannot be read are set aside by the run, not here.
-        let made = read_results(&results).unwrap_or_default().trials;
+        let made = read_trials(&results).unwrap_or_default();
         let others: BTreeSet<Seed> =
             made.iter().map(|trial| Seed(trial.seed)).filter(|seed| !seeds.contains(seed)).collect();
         let all: Vec<Seed> = seeds.iter().copied().chain(others).collect();

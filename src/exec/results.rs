@@ -195,7 +195,12 @@ pub enum ResultsError {
 
 /// Reads `trials.jsonl` and `curves.csv` in `dir`. Absent files are empty results: nothing has been run yet.
 pub fn read(dir: &Path) -> Result<Results, ResultsError> {
-    Ok(Results { trials: read_lines(&dir.join("trials.jsonl"))?, curves: read_curves(&dir.join("curves.csv"))? })
+    Ok(Results { trials: read_trials(dir)?, curves: read_curves(&dir.join("curves.csv"))? })
+}
+
+/// The trials alone, for those who can do without the curves, which are most of what there is to read.
+pub fn read_trials(dir: &Path) -> Result<Vec<Trial>, ResultsError> {
+    read_lines(&dir.join("trials.jsonl"))
 }
 
 /// Keys of all stages of plans whose results are not all there yet, as a JSON list: added when a run begins and taken away

@@ -163,8 +163,7 @@ fn read_claim(
     });
     let paper = fields.optional("paper", read_paper);
     let seen = fields.or("seen", vec![], |node, m| {
-        let names: Vec<Name> = reader::items(node).iter().filter_map(|item| reader::name(item, m)).collect();
-        Some(names)
+        Some(reader::items(node).iter().filter_map(|item| reader::name(item, m)).collect())
     });
     fields.finish();
     if let (Some(metric), Some(node)) = (&metric, metric_node) {
