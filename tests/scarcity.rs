@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -172,4 +173,70 @@ fn too_little_memory_ends_a_run_and_the_next_one_goes_on() {
     let output = shell(place.path(), RUN);
     assert!(output.status.success(), "{}", said(&output));
     assert!(results(&place.path().join("r")) == expected(""));
+}
+
+/// A shell that may do only what permissions allow, whoever runs the tests; `None`, with the reason, where there is none.
+fn permitted(place: &Path, script: &str) -> Option<Output> {
+    let closed = place.join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
+    // To root, permissions mean something once these are given up.
+    let root = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
+    for with in [&[][..], &root] {
+        let run = |script: &str| {
+            let line = [with, &["sh", "-c", script]].concat();
+            let mut command = Command::new(line[0]);
+            command.current_dir(place).args(&line[1..]).env("ABLATE", env!("CARGO_BIN_EXE_ablate")).output()
+        };
+        if run("mkdir closed/inner 2>/dev/null || echo held").is_ok_and(|output| output.stdout == b"held\n") {
+            return Some(run(&format!("set -u\n{script}")).unwrap());
+        }
+        fs::remove_dir(closed.join("inner")).ok();
+    }
+    println!("skipped: to whoever runs this, permissions mean nothing, and `setpriv` can't change it");
+    None
+}
+
+#[test]
+fn what_may_not_be_read_or_written_is_named_and_never_taken_for_damage() {
+    let place = place();
+    let script = format!(
+        "try() {{ echo \"$1\"; shift; \"$@\" 2>&1; echo \"code: $?\"; }}\n\
+         chmod 555 r; try closed-results {RUN}; chmod 755 r\n\
+         chmod 0 bytes.yaml; try closed-file {RUN}; chmod 644 bytes.yaml\n\
+         {RUN} --only family=llama >/dev/null 2>&1\n\
+         made=$(echo r/.store/objects/midtrain-*)\n\
+         chmod 0 $made/record.json; try closed-record {RUN}; try verify $ABLATE verify --results r; chmod 644 $made/record.json\n\
+         chmod 0 $made/model/*; try closed-weights {RUN}; chmod 644 $made/model/*\n\
+         trials=r/bytes/selftest/trials.jsonl\n\
+         chmod 0 $trials; try closed-trials {RUN}; try plan $ABLATE plan bytes.yaml --lab ./tiny.yaml --results r\n\
+         try report $ABLATE report bytes.yaml --lab ./tiny.yaml --results r --out reports; chmod 644 $trials\n\
+         test -e r/.store/quarantine && echo something is in quarantine\n\
+         try open {RUN}\n\
+         mkdir out && cp -r r/bytes out"
+    );
+    let Some(output) = permitted(place.path(), &script) else { return };
+    let said = said(&output);
+    let told = |what: &str| {
+        let (_, after) = said.split_once(&format!("{what}\n")).unwrap_or_else(|| panic!("no `{what}`: {said}"));
+        after.split_once("code: ").map(|(words, code)| (words, &code[..1])).unwrap()
+    };
+    for (what, code, file, mend) in [
+        ("closed-results", "1", "r/.store/objects", "change its permissions, or choose another folder with --results"),
+        ("closed-file", "2", "bytes.yaml", "let whoever runs this read it"),
+        ("closed-record", "1", "record.json", "change its permissions"),
+        ("verify", "1", "record.json", "change its permissions"),
+        ("closed-weights", "1", "/model/", "change its permissions"),
+        ("closed-trials", "1", "trials.jsonl", "change its permissions"),
+        ("plan", "1", "trials.jsonl", "change its permissions"),
+        ("report", "1", "trials.jsonl", "change its permissions"),
+    ] {
+        let (words, found) = told(what);
+        assert!(found == code && words.contains(file) && words.contains(mend), "{what}: {said}");
+        assert!(words.contains("Permission denied"), "{what}: {said}");
+    }
+    assert!(!said.contains("is in quarantine"), "{said}");
+    let (words, code) = told("open");
+    assert!(code == "0" && words.contains("7 cached"), "{said}");
+    assert!(results(&place.path().join("out")) == expected(""));
 }

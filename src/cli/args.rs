@@ -22,7 +22,8 @@ const FIRST_STEPS: &str = "First steps:
   ablate run experiments/corpus.yaml       run what is missing (stop and start it as you like)
   ablate report experiments/corpus.yaml    figures, tables and verdicts from the results
 
-Exit codes: 0 done, 1 internal error, 2 mistake in a file or in usage (nothing was started), 3 a trial failed, 130 interrupted.";
+Exit codes: 0 done, 1 trouble with what is stored or with the machine, 2 mistake in a file or in usage (nothing was started),
+3 a trial failed (the others went on), 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {

@@ -1,5 +1,6 @@
 //! How a command fails: words for people, an exit code for scripts.
 
+use crate::exec::PrepareError;
 use std::fmt;
 
 /// Ends the command.
@@ -14,7 +15,7 @@ pub struct Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(feature = "engine"), allow(dead_code))]
 enum Kind {
-    /// Something that should not happen.
+    /// Something is wrong with what is stored or with the machine.
     Internal,
     /// A mistake in a file or in usage; nothing was started.
     Usage,
@@ -45,9 +46,17 @@ impl Failure {
         Failure { kind: Kind::Interrupted, message: message.to_string(), hint: None }
     }
 
-    /// Something is wrong with stored data or the machine; exit code 1.
+    /// Something is wrong with what is stored or with the machine; exit code 1.
     pub fn internal(message: impl fmt::Display) -> Failure {
         Failure { kind: Kind::Internal, message: message.to_string(), hint: None }
+    }
+
+    /// A plan that can't be made or started: exit code 2 for what it asks, 1 for what lies on the disk.
+    pub fn start(error: PrepareError) -> Failure {
+        match error {
+            PrepareError::Graph(_) | PrepareError::TooExpensive(_) => Failure::usage(error),
+            PrepareError::Cache(_) | PrepareError::Disk(_) | PrepareError::Results(_) => error.into(),
+        }
     }
 
     pub fn hint(mut self, hint: impl fmt::Display) -> Failure {

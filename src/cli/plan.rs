@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
     let session = Session::open(&args.selection)?;
-    let prepared = prepare(&session.setup(), Check::Sizes).map_err(Failure::usage)?;
+    let prepared = prepare(&session.setup(), Check::Sizes).map_err(Failure::start)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&as_json(&prepared))?);
         return Ok(());
@@ -84,7 +84,7 @@ pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
 
 pub fn explain(args: &ExplainArgs) -> Result<(), Failure> {
     let session = Session::open(&args.selection)?;
-    let prepared = prepare(&session.setup(), Check::Sizes).map_err(Failure::usage)?;
+    let prepared = prepare(&session.setup(), Check::Sizes).map_err(Failure::start)?;
     let missing: Vec<usize> = prepared.missing().collect();
     if missing.is_empty() {
         println!("nothing would run again");

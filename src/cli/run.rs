@@ -83,7 +83,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             ) if args.max_memory.is_none() && memory::short_of_addresses() => {
                 return Err(Failure::usage(error).hint("it is `ulimit -v` that leaves so little: raise it"));
             }
-            other => break other.map_err(Failure::usage)?,
+            other => break other.map_err(Failure::start)?,
         }
     };
     conclude(args, &session, &summary, &stop)
