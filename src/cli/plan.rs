@@ -163,3 +163,15 @@ fn flops(count: f64) -> String {
     }
     format!("{value:.1}{}", units[unit])
 }
+
+#[cfg(all(test, feature = "engine"))]
+mod tests {
+    use crate::model::device::Limits;
+    use crate::plan::memory::DEVICE_LIMITS;
+
+    #[test]
+    fn a_plan_counts_a_device_as_it_is_bounded() {
+        let Limits { tokens, logits, queries, live, cache } = Limits::default();
+        assert_eq!([tokens, logits, queries, live, cache].map(|bound| bound as f64), DEVICE_LIMITS);
+    }
+}

@@ -48,6 +48,8 @@ const LOGITS: f64 = (1u64 << 26) as f64;
 const QUERIES: f64 = 1024.0;
 const LIVE: f64 = 256.0;
 const CACHE: f64 = (1u64 << 32) as f64;
+#[cfg(all(test, feature = "engine"))]
+pub(crate) const DEVICE_LIMITS: [f64; 5] = [PASS, LOGITS, QUERIES, LIVE, CACHE];
 /// Share of a device that serving engines fill.
 const FILLED: f64 = 0.9;
 /// Prompt tokens, where nobody knows.
