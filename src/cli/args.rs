@@ -71,7 +71,7 @@ pub const LAB: &str = "proxy";
 pub struct Selection {
     /// Experiment file.
     pub experiment: PathBuf,
-    /// Lab that binds the experiment's names: a name that is built in (smoke, proxy, study, deep, deeper, smollm2-135m, llama-3.2-1b, qwen2.5-1.5b, llama-3.2-3b) or a path.
+    /// Lab that binds the experiment's names: a name that is built in (smoke, proxy, study, deep, deeper, longer, smollm2-135m, llama-3.2-1b, qwen2.5-1.5b, llama-3.2-3b) or a path.
     #[arg(long, default_value = LAB, value_name = "NAME|PATH")]
     pub lab: String,
     /// Folder of results; the store of artifacts is `.store` inside it.

@@ -28,12 +28,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The labs that are part of the program.
-const BUILT_IN: [(&str, &str); 9] = [
+const BUILT_IN: [(&str, &str); 10] = [
     ("smoke", include_str!("../../experiments/labs/smoke.yaml")),
     ("proxy", include_str!("../../experiments/labs/proxy.yaml")),
     ("study", include_str!("../../experiments/labs/study.yaml")),
     ("deep", include_str!("../../experiments/labs/deep.yaml")),
     ("deeper", include_str!("../../experiments/labs/deeper.yaml")),
+    ("longer", include_str!("../../experiments/labs/longer.yaml")),
     ("smollm2-135m", include_str!("../../experiments/labs/smollm2-135m.yaml")),
     ("llama-3.2-1b", include_str!("../../experiments/labs/llama-3.2-1b.yaml")),
     ("qwen2.5-1.5b", include_str!("../../experiments/labs/qwen2.5-1.5b.yaml")),
