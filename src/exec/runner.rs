@@ -49,6 +49,8 @@ struct Board {
     open_stages: Vec<usize>,
     /// Expected seconds of the missing stages, and the part of each that is done.
     share: Vec<f64>,
+    /// The part that an earlier run had done, as far as a stage taken up again has told: it took none of this run's time.
+    inherited: Vec<Option<f64>>,
     counted: Vec<bool>,
     summary: Summary,
     trials_done: usize,
@@ -100,6 +102,7 @@ pub fn run(
             running: 0,
             open_stages: prepared.graph.stages.iter().map(Vec::len).collect(),
             share: vec![0.0; nodes],
+            inherited: vec![Some(0.0); nodes],
             counted: prepared.states.iter().map(|state| state.missing()).collect(),
             summary: Summary::default(),
             trials_done: 0,
@@ -173,13 +176,18 @@ impl Run<'_> {
                         self.board().summary.notes.push(note);
                         Event::StageWarning { stage, text }
                     }
-                    News::Started { why, resumes_at } => Event::StageStarted { stage, why, resumes_at },
+                    News::Started { why, resumes_at } => {
+                        self.board().inherited[node] = resumes_at.is_none().then_some(0.0);
+                        Event::StageStarted { stage, why, resumes_at }
+                    }
                     News::Phases { step, seconds } => {
                         return self.writer.lock().expect("writing does not panic").phases(&stage, step, &seconds);
                     }
                     News::Progress { done, total, note } => {
                         let mut board = self.board();
-                        board.share[node] = (done as f64 / total.max(1) as f64).min(1.0);
+                        let share = (done as f64 / total.max(1) as f64).min(1.0);
+                        board.share[node] = share;
+                        board.inherited[node].get_or_insert(share);
                         Event::StageProgress { stage, done, total, note, work: self.progress(&board) }
                     }
                 }]);
@@ -306,12 +314,14 @@ impl Run<'_> {
     }
 
     fn progress(&self, board: &Board) -> Work {
-        let (mut done, mut total) = (0.0, 0.0);
+        let (mut done, mut total, mut inherited) = (0.0, 0.0, 0.0);
         for (node, seconds) in self.prepared.seconds.iter().enumerate().filter(|(node, _)| board.counted[*node]) {
             total += seconds;
             done += seconds * board.share[node];
+            inherited += seconds * board.inherited[node].unwrap_or(0.0);
         }
-        let eta = (done > 0.0).then(|| self.begun.elapsed().as_secs_f64() * (total - done) / done);
+        let fresh = done - inherited;
+        let eta = (fresh > 0.0).then(|| self.begun.elapsed().as_secs_f64() * (total - done) / fresh);
         Work { done, total, eta }
     }
 

@@ -181,9 +181,20 @@ fn a_stopped_run_goes_on_where_it_was() {
     let mid = states.iter().find(|(name, _)| name == "mid").unwrap();
     assert_eq!(mid.1.freshness, Freshness::Resume { step: 2 });
 
-    let again = place.run(&trials, &bench);
+    let heard = Heard::default();
+    let again = run(&Setup::new(&trials, &store, &results), Caps::default(), &bench, &Stop::default(), &|event| {
+        heard.0.lock().unwrap().push(event.clone());
+    })
+    .unwrap();
     assert_eq!((again.trials_finished, again.interrupted), (4, false));
     assert_eq!(bench.steps_done(), 3 * STAGES as u64, "no step was done twice");
+    let told = heard.events().into_iter().filter_map(|event| match event {
+        Event::StageProgress { stage, work, .. } => Some((stage.name, work.eta.is_some())),
+        _ => None,
+    });
+    let told: Vec<_> = told.take(2).collect();
+    assert_eq!(told[0], ("mid".to_string(), false), "what an earlier run had done says nothing of this one's speed");
+    assert!(told[1].1);
     let whole = Place::new();
     whole.run(&trials, &StubBench::default());
     assert_eq!(place.result_bytes(), whole.result_bytes());
