@@ -4,7 +4,7 @@ use super::event::StageName;
 use super::results::{self, ResultsError};
 use super::writer;
 use crate::cache::{CacheError, Check, DiskError, Store};
-use crate::plan::cost::{self, Calibration, Item, machine};
+use crate::plan::cost::{self, Calibration, Item, Machine};
 use crate::plan::memory;
 use crate::plan::{Assessment, Cost, Freshness, Graph, GraphError, Known, Question, TrialPlan, assess};
 use crate::recipe::{Backend, Key};
@@ -100,9 +100,9 @@ pub fn prepare(setup: &Setup, check: Check) -> Result<Prepared, PrepareError> {
     })?;
     let costs = cost::costs(&graph, &setup.known);
     let calibration = Calibration::read(setup.store);
-    let machine = machine(setup.backend, setup.threads);
+    let machine = Machine::here(setup.backend, setup.threads);
     let seconds = graph.nodes.iter().zip(&costs);
-    let seconds = seconds.map(|(node, cost)| calibration.seconds(&machine, setup.backend, node.recipe.kind(), cost));
+    let seconds = seconds.map(|(node, cost)| calibration.seconds(&machine, node.recipe.kind(), cost));
     let seconds = seconds.collect();
     Ok(Prepared { trials, indices, graph, states, costs, seconds })
 }

@@ -12,7 +12,7 @@ use super::results;
 use super::stage::{Made, News, make};
 use super::writer::Writer;
 use crate::cache::{Check, Ending, Holder, disk};
-use crate::plan::cost::{self, Calibration, machine};
+use crate::plan::cost::{self, Calibration, Machine};
 use crate::plan::{Caps, Freshness};
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -243,7 +243,7 @@ impl Run<'_> {
                 self.settle(&mut board, node, State::Settled, &mut events, &mut trials);
                 events.insert(0, Event::StageFinished { stage: stage.clone(), seconds, work: self.progress(&board) });
                 if let Some(seconds) = fresh_seconds {
-                    let machine = machine(self.setup.backend, self.setup.threads);
+                    let machine = Machine::here(self.setup.backend, self.setup.threads);
                     let made = [(stage.kind, self.prepared.costs[node], seconds)];
                     // Speeds only serve estimates; not being able to keep them is no reason to stop.
                     let _ = Calibration::add(self.setup.store, &machine, &made);

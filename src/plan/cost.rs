@@ -147,12 +147,12 @@ impl Calibration {
     }
 
     /// Adds stages that have just been made. Two runners that write at once lose one of the additions, nothing else.
-    pub fn add(store: &Store, machine: &str, made: &[(Kind, Cost, f64)]) -> cache::store::Result<()> {
+    pub fn add(store: &Store, machine: &Machine, made: &[(Kind, Cost, f64)]) -> cache::store::Result<()> {
         let mut calibration = Calibration::read(store);
         for (kind, cost, seconds) in made {
             let work = work(*kind, cost);
             if work > 0.0 && *seconds > 0.0 {
-                let kinds = calibration.0.entry(machine.to_string()).or_default();
+                let kinds = calibration.0.entry(machine.name(machine.threads)).or_default();
                 let measured = kinds.entry(kind.name().to_string()).or_default();
                 *measured = Measured {
                     work: measured.work + work,
@@ -165,22 +165,45 @@ impl Calibration {
         Ok(disk::write_atomic(&Calibration::path(store), &text)?)
     }
 
-    /// How long a stage takes on a machine; a guess until one of its kind has been measured there.
-    pub fn seconds(&self, machine: &str, backend: Backend, kind: Kind, cost: &Cost) -> f64 {
-        let measured = self.0.get(machine).and_then(|kinds| kinds.get(kind.name()));
-        let rate = measured.map_or_else(|| default_rate(kind, backend), |m| m.work / m.seconds);
+    /// How long a stage takes on a machine: as measured there with as many threads, or in proportion with another number of
+    /// them, or a guess until one of its kind has been made there.
+    pub fn seconds(&self, machine: &Machine, kind: Kind, cost: &Cost) -> f64 {
+        let of = |threads: usize| {
+            let measured = self.0.get(&machine.name(threads))?.get(kind.name())?;
+            // Beside a GPU, threads of the host hardly matter.
+            let more = if machine.backend == Backend::Cpu { machine.threads as f64 / threads as f64 } else { 1.0 };
+            Some(more * measured.work / measured.seconds)
+        };
+        let others = self.0.keys().filter_map(|name| name.strip_prefix(&machine.prefix())?.parse::<usize>().ok());
+        let mut others: Vec<usize> = others.filter(|threads| *threads > 0).collect();
+        others.sort_by_key(|threads| threads.abs_diff(machine.threads));
+        let rate = others.into_iter().find_map(of).unwrap_or_else(|| default_rate(kind, machine.backend));
         work(kind, cost) / rate
-    }
-
-    /// Whether seconds of this kind are measured rather than guessed.
-    pub fn measured(&self, machine: &str, kind: Kind) -> bool {
-        self.0.get(machine).is_some_and(|kinds| kinds.contains_key(kind.name()))
     }
 }
 
-/// The name under which speeds are kept: they hold for one machine, backend and number of threads.
-pub fn machine(backend: Backend, threads: usize) -> String {
-    format!("{} {} {threads}", disk::host(), format!("{backend:?}").to_lowercase())
+/// Speeds hold for one machine, backend and number of threads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    pub host: String,
+    pub backend: Backend,
+    pub threads: usize,
+}
+
+impl Machine {
+    /// The one that this process runs on.
+    pub fn here(backend: Backend, threads: usize) -> Machine {
+        Machine { host: disk::host(), backend, threads }
+    }
+
+    fn prefix(&self) -> String {
+        format!("{} {} ", self.host, format!("{:?}", self.backend).to_lowercase())
+    }
+
+    /// Under which its speeds are kept.
+    fn name(&self, threads: usize) -> String {
+        format!("{}{threads}", self.prefix())
+    }
 }
 
 /// What a kind's time grows with: tokens for corpora, bytes for checkpoints, FLOPs for the rest.
@@ -434,12 +457,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(dir.path()).unwrap();
         let cost = Cost { flops: 1e9, tokens: 1, disk: 1, known: true, ..Cost::default() };
-        let guess = Calibration::read(&store).seconds("here", Backend::Cpu, Kind::Rl, &cost);
-        Calibration::add(&store, "here", &[(Kind::Rl, cost, 3.0), (Kind::Rl, cost, 5.0)]).unwrap();
-        let calibration = Calibration::read(&store);
-        assert_eq!(calibration.seconds("here", Backend::Cpu, Kind::Rl, &cost), 4.0);
-        assert_eq!(calibration.seconds("there", Backend::Cpu, Kind::Rl, &cost), guess);
-        assert!(calibration.measured("here", Kind::Rl) && !calibration.measured("here", Kind::Eval));
+        let on = |host: &str, backend, threads| Machine { host: host.into(), backend, threads };
+        let (here, there) = (on("here", Backend::Cpu, 2), on("there", Backend::Cpu, 2));
+        let guess = Calibration::read(&store).seconds(&here, Kind::Rl, &cost);
+        Calibration::add(&store, &here, &[(Kind::Rl, cost, 3.0), (Kind::Rl, cost, 5.0)]).unwrap();
+        let seconds = |machine: &Machine| Calibration::read(&store).seconds(machine, Kind::Rl, &cost);
+        assert_eq!((seconds(&here), seconds(&there)), (4.0, guess));
+        // Of one thread nothing is known but what two have shown; once it is, that counts.
+        let alone = Machine { threads: 1, ..here.clone() };
+        assert_eq!(seconds(&alone), 8.0);
+        Calibration::add(&store, &alone, &[(Kind::Rl, cost, 6.0)]).unwrap();
+        assert_eq!((seconds(&alone), seconds(&here)), (6.0, 4.0));
+        let gpu = |threads| on("here", Backend::Cuda, threads);
+        Calibration::add(&store, &gpu(16), &[(Kind::Rl, cost, 1.0)]).unwrap();
+        assert_eq!(seconds(&gpu(1)), 1.0);
         std::fs::write(Calibration::path(&store), "{").unwrap();
         assert_eq!(Calibration::read(&store), Calibration::default(), "a damaged calibration is none");
     }
