@@ -4,9 +4,11 @@ use super::event::StageName;
 use super::results::{self, ResultsError};
 use super::writer;
 use crate::cache::{CacheError, Check, DiskError, Store};
-use crate::plan::cost::{self, Calibration, Item, Machine};
+use crate::plan::cost::{self, Item};
 use crate::plan::memory;
-use crate::plan::{Assessment, Cost, Freshness, Graph, GraphError, Known, Question, TrialPlan, assess};
+use crate::plan::{
+    Assessment, Calibration, Cost, Freshness, Graph, GraphError, Known, Machine, Question, TrialPlan, assess,
+};
 use crate::recipe::{Backend, Key};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
