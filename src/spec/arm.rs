@@ -100,7 +100,7 @@ pub struct RlSpec {
 }
 
 /// Names of stages that are taken.
-const RESERVED: [&str; 7] = ["base", "rl", "rl0", "gain", "peak", "eval", "corpus"];
+pub(super) const RESERVED: [&str; 7] = ["base", "rl", "rl0", "gain", "peak", "eval", "corpus"];
 
 /// Reads an arm; `what` names it in messages. With `partial`, keys may be missing (and there is nothing to return).
 pub fn read_arm(node: &Node, what: &str, partial: bool, mistakes: &mut Mistakes) -> Option<ArmSpec> {

@@ -20,7 +20,7 @@ pub struct Level {
     pub name: String,
     /// How figures call it.
     pub label: String,
-    /// The level that the others are compared with; at most one of an axis.
+    /// Drawn in grey, and where the axis stays if its `when` does not hold; at most one of an axis.
     pub baseline: bool,
 }
 

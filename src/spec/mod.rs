@@ -58,4 +58,6 @@ pub fn load(path: &Path) -> Result<Experiment, LoadError> {
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
 mod tests;

@@ -2,11 +2,9 @@ use super::*;
 use crate::plan::lower::{lower, seeds};
 use crate::recipe::Backend;
 use proptest::prelude::*;
-use serde_json::Value;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-fn files(folder: &str) -> Vec<PathBuf> {
+pub(super) fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|ext| ext == "yaml"));
@@ -31,62 +29,45 @@ fn every_shipped_experiment_lowers_in_every_built_in_lab() {
     }
 }
 
-/// YAML as an editor sees it, merge keys resolved.
-fn json(path: &Path) -> Value {
-    serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+/// The blocks of YAML of a page.
+fn blocks(page: &str) -> Vec<&str> {
+    page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
 #[test]
-fn every_shipped_file_fits_its_schema() {
-    for (folder, schema) in [("experiments", schema::experiment()), ("experiments/labs", schema::lab())] {
-        let validator = jsonschema::draft202012::new(&schema).unwrap();
-        for path in files(folder) {
-            let instance = json(&path);
-            let errors: Vec<String> =
-                validator.iter_errors(&instance).map(|e| format!("{}: {e}", e.instance_path())).collect();
-            assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+fn the_page_on_writing_experiments_says_what_is_so() {
+    let (mut whole, mut arms_stated) = (None, 0);
+    for block in blocks(include_str!("../../docs/writing-experiments.md")) {
+        let comment = block.lines().next().unwrap();
+        if comment.starts_with("# lab ") {
+            let lab = Lab::parse(&Source::new("mine.yaml", block)).unwrap_or_else(|m| panic!("{m}"));
+            assert_eq!(lab.eval.pass_at, [1, 4, 16]);
+            continue;
         }
+        // A block is the first one with some of its keys as they are here.
+        let own = split_by_key(block);
+        let kept = split_by_key(whole.get_or_insert(block)).into_iter();
+        let kept = kept.filter(|(key, _)| own.iter().all(|(other, _)| key != other)).map(|(_, lines)| lines);
+        let text = format!("{block}{}", kept.collect::<String>());
+        let experiment =
+            Experiment::parse(&Source::new("sweep.yaml", &text)).unwrap_or_else(|m| panic!("{comment}\n{m}"));
+        let stated = comment.split(" arms").next().unwrap().rsplit(' ').next().unwrap();
+        assert_eq!(experiment.arms.len().to_string(), stated, "{comment}");
+        lower(&experiment, &Lab::load("proxy").unwrap(), &[crate::recipe::Seed(0)], Backend::Cpu)
+            .unwrap_or_else(|m| panic!("{comment}\n{m}"));
+        arms_stated += 1;
     }
+    assert!(arms_stated > 7);
 }
 
-/// Names that a schema gives to properties, at any depth.
-fn property_names(schema: &Value, names: &mut BTreeSet<String>) {
-    match schema {
-        Value::Object(members) => {
-            for (key, value) in members {
-                if key == "properties" {
-                    names.extend(value.as_object().unwrap().keys().cloned());
-                }
-                property_names(value, names);
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| property_names(item, names)),
-        _ => {}
-    }
-}
-
-#[test]
-fn schemas_know_the_keys_that_readers_ask_for() {
-    let of = |schema: &Value| {
-        let mut names = BTreeSet::new();
-        property_names(schema, &mut names);
-        names
-    };
-    for (schema, sources) in [
-        (schema::experiment(), [include_str!("experiment.rs"), include_str!("arm.rs"), include_str!("claim.rs")]),
-        (schema::lab(), [include_str!("lab.rs"), include_str!("bind.rs"), include_str!("settings.rs")]),
-    ] {
-        let known = of(&schema);
-        for source in sources {
-            for call in [".required(", ".optional(", ".or(", "fields.node("] {
-                for rest in source.split(call).skip(1) {
-                    let rest = rest.trim_start();
-                    let Some(key) = rest.strip_prefix('"').and_then(|rest| rest.split('"').next()) else { continue };
-                    assert!(known.contains(key), "the schema does not know `{key}`");
-                }
-            }
-        }
-    }
+/// The top-level keys of a file, each with its lines.
+fn split_by_key(text: &str) -> Vec<(&str, &str)> {
+    let starts: Vec<usize> = std::iter::once(0)
+        .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+        .filter(|at| text[*at..].starts_with(|c: char| c.is_ascii_alphabetic()))
+        .collect();
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    starts.iter().zip(ends).map(|(from, to)| (text[*from..to].split(':').next().unwrap(), &text[*from..to])).collect()
 }
 
 #[test]
