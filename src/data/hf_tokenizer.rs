@@ -3,8 +3,9 @@
 //! Text never becomes a special id, whatever it spells: a document that quotes `<|end_of_text|>` must not end there. The
 //! ids that do begin and end documents are put around it by those who pack and prompt, and are decided here, once.
 //!
-//! The `tokenizers` crate panics at parts that are not what their kind says. What is known to bring it there is looked at
-//! first: what its decoder and normalizer hold as JSON, and the character maps of SentencePiece (`charsmap`).
+//! The `tokenizers` crate panics at parts that are not what their kind says, while it reads them or when it comes to use them.
+//! What is known to bring it there is looked at first: what its decoder and normalizer hold as JSON, and the character maps of
+//! SentencePiece (`charsmap`). The rest is caught, and told as what it is: a file that can't be used.
 
 use super::charsmap;
 use super::special_tokens::{KNOWN_ENDS, SpecialTokens};
@@ -12,6 +13,7 @@ use super::tokenizer::TokenizerError;
 use crate::recipe::Key;
 use crate::recipe::canonical_json;
 use serde_json::{Map, Value, json};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokenizers::Tokenizer;
@@ -104,9 +106,7 @@ impl HfTokenizer {
         // Large parts are only looked through.
         let unwrapped: Unwrapped = serde_json::from_slice(json).map_err(|error| invalid(error.to_string()))?;
         charsmap::check(&unwrapped.normalizer).map_err(&invalid)?;
-        let mut inner = std::panic::catch_unwind(|| Tokenizer::from_bytes(json))
-            .map_err(|_| invalid("a part of it is not what its kind says".to_string()))?
-            .map_err(|error| invalid(error.to_string()))?;
+        let mut inner = guarded(|| Tokenizer::from_bytes(json)).map_err(&invalid)?;
         // Rows are packed and cut elsewhere; what the file says about it is for other uses.
         inner.with_truncation(None).map_err(|error| invalid(error.to_string()))?;
         inner.with_padding(None);
@@ -230,10 +230,7 @@ impl HfTokenizer {
 
     /// The ids of a text, without special ids.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        match self.inner.encode_fast(text, false) {
-            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(error) => Err(TokenizerError::Refused { bytes: text.len(), reason: error.to_string() }),
-        }
+        encode(&self.inner, text, false).map_err(|reason| TokenizerError::Refused { bytes: text.len(), reason })
     }
 
     /// The text of some ids, special ones included; an id without a token prints as `<id N>`.
@@ -241,7 +238,7 @@ impl HfTokenizer {
         let known = |id: &u32| self.inner.id_to_token(*id).is_some();
         let mut text = String::new();
         for run in ids.chunk_by(|a, b| known(a) == known(b)) {
-            match self.inner.decode(run, false) {
+            match guarded(|| self.inner.decode(run, false)) {
                 Ok(decoded) if known(&run[0]) => text.push_str(&decoded),
                 _ => run.iter().for_each(|id| text.push_str(&format!("<id {id}>"))),
             }
@@ -250,10 +247,21 @@ impl HfTokenizer {
     }
 }
 
+fn encode(inner: &Tokenizer, text: &str, special: bool) -> Result<Vec<u32>, String> {
+    guarded(|| inner.encode_fast(text, special)).map(|encoding| encoding.get_ids().to_vec())
+}
+
+/// What the `tokenizers` crate says, or that it panicked.
+fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("a part of it is not what its kind says".into()),
+    }
+}
+
 /// The id that the tokenizer's own post-processing puts before a text.
 fn own_begin(inner: &Tokenizer) -> Result<Option<u32>, String> {
-    let ids = |special: bool| inner.encode_fast("a", special).map(|encoding| encoding.get_ids().to_vec());
-    let (with, without) = (ids(true).map_err(|e| e.to_string())?, ids(false).map_err(|e| e.to_string())?);
+    let (with, without) = (encode(inner, "a", true)?, encode(inner, "a", false)?);
     Ok(with.first().copied().filter(|first| with.len() > without.len() && without.first() != Some(first)))
 }
 
@@ -292,6 +300,18 @@ mod tests {
 
     fn open(begin: bool, specials: SpecialTokens) -> Result<HfTokenizer, HfTokenizerError> {
         HfTokenizer::new("test", &file(begin), &specials)
+    }
+
+    #[test]
+    fn a_template_with_a_token_that_it_does_not_know_is_refused() {
+        let broken = String::from_utf8(file(true)).unwrap().replacen(
+            r#""SpecialToken":{"id":"<b>"#,
+            r#""SpecialToken":{"id":"<B>"#,
+            1,
+        );
+        let specials = SpecialTokens { endless: true, ..SpecialTokens::default() };
+        let error = HfTokenizer::new("test", broken.as_bytes(), &specials).unwrap_err().to_string();
+        assert!(error.contains("is not what its kind says"), "{error}");
     }
 
     #[test]
