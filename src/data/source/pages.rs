@@ -1,13 +1,14 @@
 //! What stands between the `parquet` crate and a file that lies about itself: the crate believes some counts that are not so.
 
 use bytes::Bytes;
+use parquet::basic::Encoding;
 use parquet::bloom_filter::Sbbf;
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result as Parsed};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, FileReader, Length, RowGroupReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
-use parquet::schema::types::Type;
+use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, Type};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 
@@ -51,12 +52,16 @@ impl Read for Ending {
     }
 }
 
-/// A file whose dictionaries have no more values than bytes: the crate makes room for what their header counts.
+/// A file whose dictionaries and lengths of texts are no more than their bytes can hold: the crate makes room for what their
+/// headers count.
 pub struct Checked(pub SerializedFileReader<Chunks>);
 
 struct Group<'a>(Box<dyn RowGroupReader + 'a>);
 
-struct Pages(Box<dyn PageReader>);
+struct Pages {
+    inner: Box<dyn PageReader>,
+    column: ColumnDescPtr,
+}
 
 impl FileReader for Checked {
     fn metadata(&self) -> &ParquetMetaData {
@@ -86,7 +91,8 @@ impl RowGroupReader for Group<'_> {
     }
 
     fn get_column_page_reader(&self, i: usize) -> Parsed<Box<dyn PageReader>> {
-        Ok(Box::new(Pages(self.0.get_column_page_reader(i)?)))
+        let column = self.0.metadata().column(i).column_descr_ptr();
+        Ok(Box::new(Pages { inner: self.0.get_column_page_reader(i)?, column }))
     }
 
     fn get_column_bloom_filter(&self, i: usize) -> Option<&Sbbf> {
@@ -108,24 +114,112 @@ impl Iterator for Pages {
 
 impl PageReader for Pages {
     fn get_next_page(&mut self) -> Parsed<Option<Page>> {
-        match self.0.get_next_page()? {
-            Some(Page::DictionaryPage { buf, num_values, .. }) if num_values as usize > buf.len() => {
-                let (count, bytes) = (num_values, buf.len());
-                Err(ParquetError::General(format!("a dictionary of {count} values has {bytes} bytes")))
+        let Some(page) = self.inner.get_next_page()? else { return Ok(None) };
+        let (what, count, bytes) = match (&page, page.encoding()) {
+            (Page::DictionaryPage { buf, num_values, .. }, _) => {
+                ("dictionary", Some(u64::from(*num_values)).filter(|count| *count > buf.len() as u64), buf.len())
             }
-            page => Ok(page),
+            (_, encoding @ (Encoding::DELTA_BYTE_ARRAY | Encoding::DELTA_LENGTH_BYTE_ARRAY)) => {
+                let values = values(&page, &self.column);
+                ("page", too_many_lengths(values, encoding == Encoding::DELTA_BYTE_ARRAY), values.len())
+            }
+            _ => ("page", None, 0),
+        };
+        match count {
+            Some(count) => Err(ParquetError::General(format!("a {what} of {count} values has {bytes} bytes"))),
+            None => Ok(Some(page)),
         }
     }
 
     fn peek_next_page(&mut self) -> Parsed<Option<PageMetadata>> {
-        self.0.peek_next_page()
+        self.inner.peek_next_page()
     }
 
     fn skip_next_page(&mut self) -> Parsed<()> {
-        self.0.skip_next_page()
+        self.inner.skip_next_page()
     }
 
     fn at_record_boundary(&mut self) -> Parsed<bool> {
-        self.0.at_record_boundary()
+        self.inner.at_record_boundary()
     }
+}
+
+/// The values of a page of data, behind its levels; empty where the page says what can't be, which the crate refuses.
+fn values<'p>(page: &'p Page, column: &ColumnDescriptor) -> &'p [u8] {
+    let bytes = page.buffer();
+    let behind = |at: usize| bytes.get(at..).unwrap_or_default();
+    match page {
+        Page::DataPage { num_values, rep_level_encoding, def_level_encoding, .. } => {
+            let levels = [(column.max_rep_level(), rep_level_encoding), (column.max_def_level(), def_level_encoding)];
+            levels.into_iter().filter(|(most, _)| *most > 0).fold(&bytes[..], |rest, (most, encoding)| {
+                let length = match (encoding, rest.first_chunk()) {
+                    (Encoding::RLE, Some(length)) => 4 + u32::from_le_bytes(*length) as usize,
+                    // What is left is packed, without a length.
+                    _ => (*num_values as usize * (i16::BITS - most.leading_zeros()) as usize).div_ceil(8),
+                };
+                rest.get(length..).unwrap_or_default()
+            })
+        }
+        Page::DataPageV2 { rep_levels_byte_len, def_levels_byte_len, .. } => {
+            behind(*rep_levels_byte_len as usize + *def_levels_byte_len as usize)
+        }
+        Page::DictionaryPage { .. } => bytes,
+    }
+}
+
+/// Lengths that a byte can stand for, at most: writers put 128 into a block, which takes five bytes even if all are equal.
+const LENGTHS_A_BYTE: u64 = 64;
+
+/// The count of lengths that `values` have no bytes for, if they begin with one. Prefixes come with a second run of lengths,
+/// those of what follows them.
+fn too_many_lengths(values: &[u8], prefixes: bool) -> Option<u64> {
+    let too_many = |run: &Run| run.count > LENGTHS_A_BYTE * values.len() as u64;
+    let mut rest = values;
+    let first = run(&mut rest)?;
+    if too_many(&first) || !prefixes {
+        return Some(first.count).filter(|_| too_many(&first));
+    }
+    skip(&first, &mut rest)?;
+    run(&mut rest).filter(too_many).map(|second| second.count)
+}
+
+/// Delta-encoded integers (Parquet's format, "Delta encoding"): this, the first of them, and blocks for the others.
+struct Run {
+    /// Values of a miniblock.
+    each: u64,
+    /// Miniblocks of a block.
+    miniblocks: usize,
+    count: u64,
+}
+
+/// Takes what a run begins with; `None` where it is none.
+fn run(bytes: &mut &[u8]) -> Option<Run> {
+    let (block, miniblocks, count, _first) = (number(bytes)?, number(bytes)?, number(bytes)?, number(bytes)?);
+    Some(Run { each: block.checked_div(miniblocks)?, miniblocks: miniblocks.try_into().ok()?, count })
+}
+
+/// Takes the blocks of a run: in each the least delta, a width for each miniblock, and the miniblocks.
+fn skip(run: &Run, bytes: &mut &[u8]) -> Option<()> {
+    let mut left = run.count.saturating_sub(1);
+    while left > 0 {
+        number(bytes)?;
+        let (widths, mut rest) = bytes.split_at_checked(run.miniblocks)?;
+        for width in widths {
+            // Miniblocks behind the last value have a width and are not there.
+            let width = if left > 0 { *width } else { 0 };
+            let length = (run.each / 8).checked_mul(width.into())?;
+            rest = rest.get(length.try_into().ok()?..)?;
+            left = left.saturating_sub(run.each);
+        }
+        *bytes = rest;
+    }
+    Some(())
+}
+
+/// Takes a number of seven bits a byte.
+fn number(bytes: &mut &[u8]) -> Option<u64> {
+    let length = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)? + 1;
+    let (digits, rest) = bytes.split_at(length);
+    *bytes = rest;
+    Some(digits.iter().rev().fold(0, |number, digit| number << 7 | u64::from(digit & 0x7f)))
 }

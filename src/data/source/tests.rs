@@ -232,18 +232,18 @@ fn a_line_without_end_does_not_fill_the_memory() {
 #[cfg(feature = "parquet")]
 mod tables {
     use super::*;
+    use parquet::basic::{Compression, Encoding};
     use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
-    use parquet::file::properties::WriterProperties;
+    use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
     use parquet::file::writer::SerializedFileWriter;
     use std::sync::Arc;
 
     /// Two row groups of `id`, `text` where some texts are null.
-    fn write(path: &Path, rows: &[Option<&str>]) {
+    fn write(path: &Path, rows: &[Option<&str>], properties: WriterPropertiesBuilder) {
         let schema = "message schema { required int64 id; optional binary text (UTF8); }";
         let schema = Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
-        let properties = WriterProperties::builder().set_compression(parquet::basic::Compression::SNAPPY).build();
-        let mut writer =
-            SerializedFileWriter::new(fs::File::create(path).unwrap(), schema, Arc::new(properties)).unwrap();
+        let properties = Arc::new(properties.set_compression(Compression::SNAPPY).build());
+        let mut writer = SerializedFileWriter::new(fs::File::create(path).unwrap(), schema, properties).unwrap();
         for half in rows.chunks(rows.len().div_ceil(2)) {
             let mut group = writer.next_row_group().unwrap();
             let mut column = group.next_column().unwrap().unwrap();
@@ -264,7 +264,7 @@ mod tables {
     fn rows_are_documents() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.parquet");
-        write(&path, &[Some("one"), Some("zwei é"), None, Some("four")]);
+        write(&path, &[Some("one"), Some("zwei é"), None, Some("four")], WriterProperties::builder());
         assert_eq!(
             read(dir.path(), text(), BadLines::Skip),
             (vec!["one".into(), "zwei é".into(), "four".into()], None, 1)
@@ -277,13 +277,35 @@ mod tables {
         assert!(read(&path, text(), BadLines::Skip).1.unwrap().contains("failed to read"));
     }
 
+    #[test]
+    fn texts_are_the_same_in_every_encoding() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.parquet");
+        // More than one block of lengths, some of them equal, and prefixes to share.
+        let texts: Vec<String> = (0..1000).map(|n| "x".repeat(n / 90) + &n.to_string()).collect();
+        let rows: Vec<Option<&str>> =
+            texts.iter().enumerate().map(|(n, t)| (n % 7 > 0).then_some(t.as_str())).collect();
+        let expected: Vec<String> = rows.iter().flatten().map(|text| text.to_string()).collect();
+        for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+            for encoding in [Encoding::PLAIN, Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY] {
+                let column = "text".into();
+                let properties = WriterProperties::builder().set_writer_version(version).set_dictionary_enabled(false);
+                write(&path, &rows, properties.set_column_encoding(column, encoding));
+                let (texts, error, skipped) = read(&path, text(), BadLines::Skip);
+                assert_eq!((texts == expected, error, skipped), (true, None, 143), "{version:?} {encoding}");
+            }
+        }
+    }
+
     /// Files that the crate believed: found by fuzzing.
     #[test]
     fn a_file_that_lies_about_itself_is_told_at_once() {
         let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/parquet");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.parquet");
-        for (name, reason) in [("89baf6d3", "a dictionary of "), ("c10396cf", "unexpected end of file")] {
+        for (name, reason) in
+            [("89baf6d3", "a dictionary of "), ("c10396cf", "unexpected end of file"), ("8182eb90", "a page of ")]
+        {
             fs::copy(found.join(name), &path).unwrap();
             let error = read(&path, text(), BadLines::Skip).1.unwrap();
             assert!(error.contains(reason), "{error}");
