@@ -119,9 +119,12 @@ impl Layout {
 /// Bytes that may be spent on a configuration before its weights are looked at.
 const ROOM: u64 = 1 << 25;
 
+/// Bytes that names and shapes of one layer's tensors take in memory, at most.
+const LAYER_NAMES: u128 = 4096;
+
 /// Refuses a shape whose numbers cannot lie in `bytes` at `bits` a number, before anything is allocated for it: a
-/// configuration is a few words that anyone can write. What takes no more than [`ROOM`] anyway is left to the readers, who
-/// say more precisely what is missing.
+/// configuration is a few words that anyone can write. What takes no more than [`ROOM`] in memory anyway is left to the
+/// readers, who say more precisely what is missing.
 pub fn check_room(shape: &ModelShape, bytes: u64, bits: u64) -> Result<(), ModelError> {
     check(shape)?;
     let wide = |n: usize| n as u128;
@@ -131,7 +134,9 @@ pub fn check_room(shape: &ModelShape, bytes: u64, bits: u64) -> Result<(), Model
     let attention = times(&[2, heads.saturating_add(kv_heads), wide(shape.head_dim), d]);
     let layer = attention.saturating_add(times(&[3, wide(shape.ffn), d]));
     let numbers = times(&[wide(shape.vocab), d]).saturating_add(times(&[wide(shape.layers), layer]));
-    if times(&[numbers, bits.into()]) > u128::from(bytes.max(ROOM)) * 8 {
+    let names = times(&[wide(shape.layers), LAYER_NAMES]);
+    let takes = |bits: u128| times(&[numbers, bits]).saturating_add(times(&[names, 8]));
+    if takes(bits.into()) > u128::from(bytes) * 8 && takes(32) > u128::from(ROOM) * 8 {
         return Err(ModelError::Room { numbers, bytes });
     }
     Ok(())
@@ -157,4 +162,35 @@ fn check(shape: &ModelShape) -> Result<(), ModelError> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_without_weights_to_match_takes_little_memory() {
+        let small = ModelShape {
+            architecture: Architecture::Llama,
+            vocab: 11,
+            hidden: 8,
+            layers: 1,
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 4,
+            ffn: 16,
+            rope_theta: 1e4,
+            rope_scaling: None,
+            norm_eps: 1e-5,
+            tied: true,
+        };
+        let refused =
+            |shape: ModelShape, bytes, bits| matches!(check_room(&shape, bytes, bits), Err(ModelError::Room { .. }));
+        assert!(!refused(small.clone(), 100, 16), "readers say what is missing");
+        // Few numbers, and a hundred bytes of name for each; many numbers, each of a bit.
+        assert!(refused(ModelShape { layers: 262_145, ..small.clone() }, 4256, 1));
+        assert!(refused(ModelShape { vocab: 20_000_000, ..small.clone() }, 4256, 1));
+        assert!(!refused(ModelShape { vocab: 20_000_000, ..small.clone() }, 20_100_000, 1));
+        assert!(refused(ModelShape { hidden: usize::MAX, ..small }, 1 << 40, 16));
+    }
 }
