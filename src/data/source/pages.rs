@@ -10,16 +10,25 @@ use parquet::file::reader::{ChunkReader, FileReader, Length, RowGroupReader, Ser
 use parquet::record::reader::RowIter;
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, Type};
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 
-/// A file whose end can be reached a few times only: the `parquet` crate skips what a broken header counts, millions of
-/// numbers, say, whether or not they are there.
+/// A file whose pages unpack to a size that their bytes can give, because the `parquet` crate makes room for what a header
+/// says; and whose end can be reached a few times only, because the crate skips what a broken header counts, millions of numbers,
+/// say, whether or not they are there.
 pub struct Chunks(pub File);
 
-pub struct Ending {
+/// What the crate reads a page's header from.
+pub struct Header {
     inner: BufReader<File>,
+    looked_at: bool,
     ends: u32,
 }
+
+/// Bytes that any page may have.
+const PAGE: u64 = 1 << 26;
+
+/// What a larger one may have for each of its bytes in the file: deflate comes to 1032, snappy to 22.
+const UNPACKED: u64 = 1100;
 
 impl Length for Chunks {
     fn len(&self) -> u64 {
@@ -28,10 +37,10 @@ impl Length for Chunks {
 }
 
 impl ChunkReader for Chunks {
-    type T = Ending;
+    type T = Header;
 
-    fn get_read(&self, start: u64) -> Parsed<Ending> {
-        Ok(Ending { inner: self.0.get_read(start)?, ends: 0 })
+    fn get_read(&self, start: u64) -> Parsed<Header> {
+        Ok(Header { inner: self.0.get_read(start)?, looked_at: false, ends: 0 })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Parsed<Bytes> {
@@ -39,8 +48,17 @@ impl ChunkReader for Chunks {
     }
 }
 
-impl Read for Ending {
+impl Read for Header {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if !self.looked_at {
+            self.looked_at = true;
+            if let Some((unpacked, packed)) = page_sizes(self.inner.fill_buf()?)
+                && unpacked > PAGE.max(UNPACKED.saturating_mul(packed))
+            {
+                let message = format!("a page of {unpacked} bytes lies in {packed}");
+                return Err(std::io::Error::new(ErrorKind::InvalidData, message));
+            }
+        }
         let count = self.inner.read(into)?;
         if count == 0 && !into.is_empty() {
             self.ends += 1;
@@ -50,6 +68,18 @@ impl Read for Ending {
         }
         Ok(count)
     }
+}
+
+/// The size of a page and its size in the file: the second and third field of a header, each a byte that names it and a number
+/// twice as large (Thrift's compact protocol). `None` for other bytes, which are no header.
+fn page_sizes(mut bytes: &[u8]) -> Option<(u64, u64)> {
+    let mut field = || {
+        let (0x15, rest) = bytes.split_first()? else { return None };
+        bytes = rest;
+        number(&mut bytes).map(|twice| twice / 2)
+    };
+    let (_kind, unpacked, packed) = (field()?, field()?, field()?);
+    Some((unpacked, packed))
 }
 
 /// A file whose dictionaries and lengths of texts are no more than their bytes can hold: the crate makes room for what their
