@@ -16,6 +16,8 @@ mod pages;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "parquet")]
+mod thrift;
 
 pub use files::digest;
 pub use format::Format;

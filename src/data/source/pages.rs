@@ -1,5 +1,6 @@
 //! What stands between the `parquet` crate and a file that lies about itself: the crate believes some counts that are not so.
 
+use super::thrift;
 use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::bloom_filter::Sbbf;
@@ -10,19 +11,41 @@ use parquet::file::reader::{ChunkReader, FileReader, Length, RowGroupReader, Ser
 use parquet::record::reader::RowIter;
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, Type};
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{Cursor, ErrorKind, Read, Seek, SeekFrom};
 
-/// A file whose pages unpack to a size that their bytes can give, because the `parquet` crate makes room for what a header
-/// says; and whose end can be reached a few times only, because the crate skips what a broken header counts, millions of numbers,
-/// say, whether or not they are there.
-pub struct Chunks(pub File);
+/// A file that the `parquet` crate can be given: it reads footers and headers that [`thrift`] has looked through, and pages
+/// that unpack to a size that their bytes can give, because the crate makes room for what a header says.
+pub struct Chunks(File);
 
-/// What the crate reads a page's header from.
-pub struct Header {
-    inner: BufReader<File>,
-    looked_at: bool,
-    ends: u32,
+impl Chunks {
+    /// Looks through the footer: what it describes, how long that is, and `PAR1`.
+    pub fn new(mut file: File) -> Result<Chunks, String> {
+        let told = |error: std::io::Error| error.to_string();
+        let mut end = [0; 8];
+        let length = file.seek(SeekFrom::End(0)).map_err(told)?;
+        let at = length.checked_sub(8).ok_or("it is too short to be a Parquet file")?;
+        file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut end)).map_err(told)?;
+        let described = u64::from(u32::from_le_bytes([end[0], end[1], end[2], end[3]]));
+        // Other files end otherwise, encrypted ones among them; the crate says what they are.
+        if let Some(start) = at.checked_sub(described).filter(|_| &end[4..] == b"PAR1") {
+            let mut footer = vec![];
+            file.seek(SeekFrom::Start(start)).map_err(told)?;
+            file.by_ref().take(described).read_to_end(&mut footer).map_err(told)?;
+            thrift::take_struct(&mut &footer[..]).map_err(|reason| format!("its footer is damaged: {reason}"))?;
+        }
+        Ok(Chunks(file))
+    }
 }
+
+/// What the crate reads the header of a page from.
+pub struct Header {
+    bytes: Cursor<Vec<u8>>,
+    /// Whether it has been looked through. A header that is known is asked for and not read.
+    checked: bool,
+}
+
+/// Bytes of a header, at most: its statistics are a few values.
+const HEADER: u64 = 1 << 16;
 
 /// Bytes that any page may have.
 const PAGE: u64 = 1 << 26;
@@ -40,7 +63,10 @@ impl ChunkReader for Chunks {
     type T = Header;
 
     fn get_read(&self, start: u64) -> Parsed<Header> {
-        Ok(Header { inner: self.0.get_read(start)?, looked_at: false, ends: 0 })
+        let mut bytes = vec![];
+        self.0.get_read(start)?.take(HEADER).read_to_end(&mut bytes)?;
+        // The last eight bytes are no header: the crate asks where the footer begins.
+        Ok(Header { bytes: Cursor::new(bytes), checked: start + 8 >= self.len() })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Parsed<Bytes> {
@@ -50,36 +76,29 @@ impl ChunkReader for Chunks {
 
 impl Read for Header {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        if !self.looked_at {
-            self.looked_at = true;
-            if let Some((unpacked, packed)) = page_sizes(self.inner.fill_buf()?)
-                && unpacked > PAGE.max(UNPACKED.saturating_mul(packed))
-            {
-                let message = format!("a page of {unpacked} bytes lies in {packed}");
-                return Err(std::io::Error::new(ErrorKind::InvalidData, message));
-            }
+        if !self.checked {
+            self.checked = true;
+            check(self.bytes.get_ref()).map_err(|reason| std::io::Error::new(ErrorKind::InvalidData, reason))?;
         }
-        let count = self.inner.read(into)?;
-        if count == 0 && !into.is_empty() {
-            self.ends += 1;
-            if self.ends > 100 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-        }
-        Ok(count)
+        self.bytes.read(into)
     }
 }
 
-/// The size of a page and its size in the file: the second and third field of a header, each a byte that names it and a number
-/// twice as large (Thrift's compact protocol). `None` for other bytes, which are no header.
-fn page_sizes(mut bytes: &[u8]) -> Option<(u64, u64)> {
+/// Whether a page may have this header. Its first fields are the kind of page, the size of the page, and that in the file.
+fn check(bytes: &[u8]) -> Result<(), String> {
+    thrift::take_struct(&mut &bytes[..]).map_err(|reason| format!("the header of a page is damaged: {reason}"))?;
+    let mut rest = bytes;
     let mut field = || {
-        let (0x15, rest) = bytes.split_first()? else { return None };
-        bytes = rest;
-        number(&mut bytes).map(|twice| twice / 2)
+        // The next field, a number of 32 bits, which is written as twice itself where it is not negative.
+        let (0x15, behind) = rest.split_first()? else { return None };
+        rest = behind;
+        thrift::take_number(&mut rest).ok().map(|twice| twice / 2)
     };
-    let (_kind, unpacked, packed) = (field()?, field()?, field()?);
-    Some((unpacked, packed))
+    match (field(), field(), field()) {
+        (Some(_), Some(unpacked), Some(packed)) if unpacked <= PAGE.max(UNPACKED.saturating_mul(packed)) => Ok(()),
+        (Some(_), Some(unpacked), Some(packed)) => Err(format!("a page of {unpacked} bytes lies in {packed}")),
+        _ => Err("the header of a page begins with something else".into()),
+    }
 }
 
 /// A file whose dictionaries and lengths of texts are no more than their bytes can hold: the crate makes room for what their
@@ -224,7 +243,8 @@ struct Run {
 
 /// Takes what a run begins with; `None` where it is none.
 fn run(bytes: &mut &[u8]) -> Option<Run> {
-    let (block, miniblocks, count, _first) = (number(bytes)?, number(bytes)?, number(bytes)?, number(bytes)?);
+    let mut number = || thrift::take_number(bytes).ok();
+    let (block, miniblocks, count, _first) = (number()?, number()?, number()?, number()?);
     Some(Run { each: block.checked_div(miniblocks)?, miniblocks: miniblocks.try_into().ok()?, count })
 }
 
@@ -232,7 +252,7 @@ fn run(bytes: &mut &[u8]) -> Option<Run> {
 fn skip(run: &Run, bytes: &mut &[u8]) -> Option<()> {
     let mut left = run.count.saturating_sub(1);
     while left > 0 {
-        number(bytes)?;
+        thrift::take_number(bytes).ok()?;
         let (widths, mut rest) = bytes.split_at_checked(run.miniblocks)?;
         for width in widths {
             // Miniblocks behind the last value have a width and are not there.
@@ -244,12 +264,4 @@ fn skip(run: &Run, bytes: &mut &[u8]) -> Option<()> {
         *bytes = rest;
     }
     Some(())
-}
-
-/// Takes a number of seven bits a byte.
-fn number(bytes: &mut &[u8]) -> Option<u64> {
-    let length = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)? + 1;
-    let (digits, rest) = bytes.split_at(length);
-    *bytes = rest;
-    Some(digits.iter().rev().fold(0, |number, digit| number << 7 | u64::from(digit & 0x7f)))
 }

@@ -45,7 +45,7 @@ impl Table {
 
 /// Rows of some columns of a file.
 fn rows(file: File, columns: &[&str]) -> Result<RowIter<'static>, String> {
-    let reader = SerializedFileReader::new(Chunks(file)).map_err(|error| error.to_string())?;
+    let reader = SerializedFileReader::new(Chunks::new(file)?).map_err(|error| error.to_string())?;
     let metadata = reader.metadata();
     if !metadata.row_groups().iter().flat_map(RowGroupMetaData::columns).all(lies_in_a_file) {
         return Err("a column begins before the file or has a negative length".into());
