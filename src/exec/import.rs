@@ -13,7 +13,7 @@
 //! that lists the known ones, because a column dropped in silence is a hole in a figure. Imported trials are marked: exports
 //! may be sampled, arms have one run, and seeds are unknown, so nothing is ever tested on them (see [`crate::verdict`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -128,7 +128,7 @@ pub fn wandb(paths: &[PathBuf], arms: &BTreeMap<String, String>) -> Result<Impor
     for (index, path) in files.iter().enumerate() {
         let mut odd = Odd::default();
         for row in read_file(path, &mut odd)? {
-            if !order.contains(&row.run) {
+            if !runs.contains_key(&row.run) {
                 order.push(row.run.clone());
             }
             let (metric, benchmark, step) = &row.cell;
@@ -273,6 +273,8 @@ fn read_file(path: &Path, odd: &mut Odd) -> Result<Vec<Row>, ImportError> {
         let known = STEP_COLUMNS.map(|c| format!("`{c}`")).join(", ");
         return Err(ImportError::NoStep { path: path.into(), known, found });
     };
+    // Of columns with one name, the first.
+    let places: HashMap<&str, usize> = columns.iter().enumerate().rev().map(|(at, name)| (name.as_str(), at)).collect();
     let mut series = vec![];
     for (column, name) in columns.iter().enumerate() {
         if column == step_column || name.ends_with("__MIN") || name.ends_with("__MAX") {
@@ -294,8 +296,7 @@ fn read_file(path: &Path, odd: &mut Odd) -> Result<Vec<Row>, ImportError> {
                 known: METRICS.map(|(logged, _)| format!("`{logged}`")).join(", "),
             });
         };
-        let find = |end: &str| columns.iter().position(|c| *c == format!("{name}{end}"));
-        let extremes = [find("__MIN"), find("__MAX")];
+        let extremes = ["__MIN", "__MAX"].map(|end| places.get(format!("{name}{end}").as_str()).copied());
         series.push(Series { run: defused(run.trim()), metric, benchmark, column, extremes });
     }
     let mut rows = vec![];
