@@ -63,10 +63,14 @@ pub fn main() -> ExitCode {
 const READER_GONE: i32 = 141;
 
 /// `ablate plan … | head` ends when `head` has seen enough, which is no error of anybody. The macros that print panic then;
-/// whatever runs meanwhile is as resumable as after a crash. Talk that nobody hears ends nothing (`talk`).
+/// whatever runs meanwhile is as resumable as after a crash. Talk that nobody hears ends nothing (`talk`). A panic that becomes
+/// an error is told as that.
 fn leave_quietly_with_the_reader() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        if crate::data::guard::inside() {
+            return;
+        }
         let words = panic.payload().downcast_ref::<String>();
         if words.is_some_and(|words| words.starts_with("failed printing to stdout")) {
             std::process::exit(READER_GONE);

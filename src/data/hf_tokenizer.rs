@@ -8,12 +8,12 @@
 //! SentencePiece (`charsmap`). The rest is caught, and told as what it is: a file that can't be used.
 
 use super::charsmap;
+use super::guard::guarded;
 use super::special_tokens::{KNOWN_ENDS, SpecialTokens};
 use super::tokenizer::TokenizerError;
 use crate::recipe::Key;
 use crate::recipe::canonical_json;
 use serde_json::{Map, Value, json};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokenizers::Tokenizer;
@@ -106,7 +106,7 @@ impl HfTokenizer {
         // Large parts are only looked through.
         let unwrapped: Unwrapped = serde_json::from_slice(json).map_err(|error| invalid(error.to_string()))?;
         charsmap::check(&unwrapped.normalizer).map_err(&invalid)?;
-        let mut inner = guarded(|| Tokenizer::from_bytes(json)).map_err(&invalid)?;
+        let mut inner = unharmed(|| Tokenizer::from_bytes(json)).map_err(&invalid)?;
         // Rows are packed and cut elsewhere; what the file says about it is for other uses.
         inner.with_truncation(None).map_err(|error| invalid(error.to_string()))?;
         inner.with_padding(None);
@@ -238,7 +238,7 @@ impl HfTokenizer {
         let known = |id: &u32| self.inner.id_to_token(*id).is_some();
         let mut text = String::new();
         for run in ids.chunk_by(|a, b| known(a) == known(b)) {
-            match guarded(|| self.inner.decode(run, false)) {
+            match unharmed(|| self.inner.decode(run, false)) {
                 Ok(decoded) if known(&run[0]) => text.push_str(&decoded),
                 _ => run.iter().for_each(|id| text.push_str(&format!("<id {id}>"))),
             }
@@ -248,15 +248,12 @@ impl HfTokenizer {
 }
 
 fn encode(inner: &Tokenizer, text: &str, special: bool) -> Result<Vec<u32>, String> {
-    guarded(|| inner.encode_fast(text, special)).map(|encoding| encoding.get_ids().to_vec())
+    unharmed(|| inner.encode_fast(text, special)).map(|encoding| encoding.get_ids().to_vec())
 }
 
-/// What the `tokenizers` crate says, or that it panicked.
-fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err("a part of it is not what its kind says".into()),
-    }
+/// What the `tokenizers` crate says, even if it panics.
+fn unharmed<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    guarded("a part of it is not what its kind says", || call().map_err(|error| error.to_string()))
 }
 
 /// The id that the tokenizer's own post-processing puts before a text.

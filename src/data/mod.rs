@@ -8,6 +8,7 @@ mod charsmap;
 pub mod contamination;
 #[cfg(feature = "engine")]
 mod gguf_tokenizer;
+pub mod guard;
 #[cfg(feature = "engine")]
 pub mod hf_tokenizer;
 #[cfg(feature = "engine")]

@@ -2,12 +2,12 @@
 
 use super::pages::{Checked, Chunks};
 use super::{Record, SourceError};
+use crate::data::guard::guarded;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,14 +22,14 @@ impl Table {
     pub fn open(path: &Path, columns: &[&str]) -> Result<Table, SourceError> {
         let file = File::open(path);
         let file = file.map_err(|source| SourceError::Io { doing: "open", path: path.to_path_buf(), source })?;
-        let rows = guarded(|| rows(file, columns));
+        let rows = guarded(BROKEN, || rows(file, columns));
         let rows = rows.map_err(|reason| SourceError::Unreadable { path: path.to_path_buf(), reason })?;
         Ok(Table { path: path.to_path_buf(), rows, row: 0 })
     }
 
     pub fn next(&mut self) -> Option<Result<Record, SourceError>> {
         self.row += 1;
-        let value = guarded(|| match self.rows.next() {
+        let value = guarded(BROKEN, || match self.rows.next() {
             Some(row) => row.map(|row| Some(row.to_json_value())).map_err(|error| error.to_string()),
             None => Ok(None),
         });
@@ -66,10 +66,8 @@ fn rows(file: File, columns: &[&str]) -> Result<RowIter<'static>, String> {
     rows.map_err(|error| error.to_string())
 }
 
-/// The `parquet` crate panics at some pages that are not what their header says; whoever reads a file hears of a bad file.
-fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err("a part of it is not what its header says".into()))
-}
+/// What the `parquet` crate panics at.
+const BROKEN: &str = "a part of it is not what its header says";
 
 /// Whether a column is where a file can have it; the `parquet` crate panics at one that isn't.
 fn lies_in_a_file(column: &ColumnChunkMetaData) -> bool {
