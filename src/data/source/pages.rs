@@ -1,6 +1,6 @@
 //! What stands between the `parquet` crate and a file that lies about itself: the crate believes some counts that are not so.
 
-use super::thrift;
+use super::thrift::{self, FOOTER, PAGE_HEADER};
 use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::bloom_filter::Sbbf;
@@ -31,7 +31,8 @@ impl Chunks {
             let mut footer = vec![];
             file.seek(SeekFrom::Start(start)).map_err(told)?;
             file.by_ref().take(described).read_to_end(&mut footer).map_err(told)?;
-            thrift::take_struct(&mut &footer[..]).map_err(|reason| format!("its footer is damaged: {reason}"))?;
+            thrift::take_struct(&FOOTER, &mut &footer[..])
+                .map_err(|reason| format!("its footer is damaged: {reason}"))?;
         }
         Ok(Chunks(file))
     }
@@ -86,7 +87,8 @@ impl Read for Header {
 
 /// Whether a page may have this header. Its first fields are the kind of page, the size of the page, and that in the file.
 fn check(bytes: &[u8]) -> Result<(), String> {
-    thrift::take_struct(&mut &bytes[..]).map_err(|reason| format!("the header of a page is damaged: {reason}"))?;
+    thrift::take_struct(&PAGE_HEADER, &mut &bytes[..])
+        .map_err(|reason| format!("the header of a page is damaged: {reason}"))?;
     let mut rest = bytes;
     let mut field = || {
         // The next field, a number of 32 bits, which is written as twice itself where it is not negative.
