@@ -103,10 +103,7 @@ fn show_work(sweep: &ProgressBar, work: &Work) {
 /// `34% of the sweep, 1 min 20 s left`.
 fn sweep_text(work: &Work) -> String {
     let share = 100.0 * work.done / work.total.max(1e-9);
-    match work.eta {
-        Some(eta) => format!("{share:.0}% of the sweep, {} left", duration(eta)),
-        None => format!("{share:.0}% of the sweep"),
-    }
+    format!("{share:.0}% of the sweep, {} left", duration(work.eta))
 }
 
 /// What an event says in words; nothing for those that only move a bar.

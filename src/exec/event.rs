@@ -109,8 +109,22 @@ pub struct StageName {
 pub struct Work {
     pub done: f64,
     pub total: f64,
-    /// Seconds until the end at the speed so far; `None` until there is a speed.
-    pub eta: Option<f64>,
+    /// Seconds until the end, at the speed so far.
+    pub eta: f64,
+}
+
+/// The plan's own guess of the speed counts as much as this share of the run: the first stages are cheap ones, whose prices
+/// can be wrong by a factor of twenty, and would promise the end of a long run within minutes.
+const GUESSED: f64 = 0.02;
+
+impl Work {
+    /// `done` of `total` seconds of work, of which `inherited` is what earlier runs had done and says nothing of the speed
+    /// of this one. `elapsed` is wall seconds, in which `jobs` stages ran at once.
+    pub fn new(done: f64, total: f64, inherited: f64, elapsed: f64, jobs: usize) -> Work {
+        let guessed = (GUESSED * (total - inherited)).max(f64::MIN_POSITIVE);
+        let wall_per_work = (elapsed + guessed / jobs.max(1) as f64) / (done - inherited + guessed);
+        Work { done, total, eta: (total - done) * wall_per_work }
+    }
 }
 
 /// How a run ended.
@@ -138,4 +152,28 @@ pub struct Summary {
     pub interrupted: bool,
     /// Wall seconds.
     pub seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_starts_at_the_plans_and_ends_at_the_speed_of_this_run() {
+        let left = |done, inherited, elapsed, jobs| Work::new(done, 10_000.0, inherited, elapsed, jobs).eta;
+        assert_eq!((left(0.0, 0.0, 0.0, 1), left(0.0, 0.0, 0.0, 2)), (10_000.0, 5_000.0));
+        let after_corpora = left(24.0, 0.0, 1.0, 2);
+        assert!(
+            (4_000.0..5_000.0).contains(&after_corpora),
+            "corpora were 24 times as fast as their price: {after_corpora}"
+        );
+        let halfway = left(5_000.0, 0.0, 10_000.0, 2);
+        assert!((9_000.0..10_000.0).contains(&halfway), "four times as slow as the plan: {halfway}");
+        assert_eq!(
+            left(6_000.0, 6_000.0, 0.0, 1),
+            4_000.0,
+            "what an earlier run had done says nothing of this one's speed"
+        );
+        assert_eq!(Work::new(0.0, 0.0, 0.0, 3.0, 2).eta, 0.0);
+    }
 }

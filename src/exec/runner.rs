@@ -320,9 +320,7 @@ impl Run<'_> {
             done += seconds * board.share[node];
             inherited += seconds * board.inherited[node].unwrap_or(0.0);
         }
-        let fresh = done - inherited;
-        let eta = (fresh > 0.0).then(|| self.begun.elapsed().as_secs_f64() * (total - done) / fresh);
-        Work { done, total, eta }
+        Work::new(done, total, inherited, self.begun.elapsed().as_secs_f64(), self.setup.jobs)
     }
 
     /// Writes the rows of trials all of whose stages are settled.
