@@ -188,11 +188,9 @@ fn a_stopped_run_goes_on_where_it_was() {
     .unwrap();
     assert_eq!((again.trials_finished, again.interrupted), (4, false));
     assert_eq!(bench.steps_done(), 3 * STAGES as u64, "no step was done twice");
-    let mut told = heard.events().into_iter().filter_map(|event| match event {
-        Event::StageProgress { work, .. } => Some(work),
-        _ => None,
-    });
-    let first = told.next().unwrap();
+    let told = heard.events();
+    let first =
+        told.iter().find_map(|e| if let Event::StageProgress { work, .. } = e { Some(work) } else { None }).unwrap();
     assert!(
         first.done > 0.0 && first.eta >= first.total - first.done,
         "what an earlier run did is no speed: {first:?}"
